@@ -8,7 +8,8 @@ t.test("Node below 20.19 is refused with one sentence that says so", async (t) =
 })
 
 t.test("newer Nodes, and runtimes that only look like Node, are not", async (t) => {
-  for (const node of ["20.19.0", "20.20.2", "22.0.0", "24.11.1", "26.0.0-nightly"]) t.equal(unsupported({ node }), undefined)
+  for (const node of ["20.19.0", "20.20.2", "22.0.0", "24.11.1", "26.0.0-nightly"])
+    t.equal(unsupported({ node }), undefined)
   t.equal(unsupported({ node: "18.0.0", bun: "1.0.0" }), undefined)
   t.equal(unsupported({ node: "18.0.0", deno: "1.40.0" }), undefined)
   t.equal(unsupported({}), undefined)
