@@ -1,0 +1,94 @@
+/**
+ * Sends each message to the next peer that has room, in turn (RFC 28, RFC 30; libzmq's `lb`). What a peer took and never
+ * sent before it went goes first to another.
+ */
+import type { Message, Peer } from "./contract.ts"
+import { Ring } from "./ring.ts"
+
+export class Balancer {
+  /** Those with room first: peers[0..room). */
+  private readonly peers: Peer[] = []
+  private room = 0
+  private next = 0
+  /** From peers that are gone, in order, older than everything that is sent now. */
+  private readonly backlog = new Ring<Message>()
+
+  get size(): number {
+    return this.peers.length
+  }
+
+  /** The peer that took the last message. */
+  last: Peer | undefined
+
+  attach(peer: Peer): void {
+    this.peers.push(peer)
+    this.swap(this.peers.length - 1, this.room++)
+  }
+
+  /** `unsent` is kept for the peers that remain or come. */
+  detach(peer: Peer, unsent: Message[]): void {
+    const index = this.peers.indexOf(peer)
+    if (index === -1) return
+    let at = index
+    if (at < this.room) this.swap(at, (at = --this.room))
+    this.swap(at, this.peers.length - 1)
+    this.peers.pop()
+    if (this.last === peer) this.last = undefined
+    if (unsent.length === 0) return
+    for (let i = unsent.length - 1; i >= 0; i--) this.backlog.unshift(unsent[i]!)
+    this.flush()
+  }
+
+  /** There is room again: true when something may be sent now. */
+  writable(peer: Peer): boolean {
+    const index = this.peers.indexOf(peer)
+    if (index >= this.room) this.swap(index, this.room++)
+    return this.flush() && this.room > 0
+  }
+
+  /** To the next with room, but those that `skip` names. False: nobody. */
+  send(message: Message, skip?: (peer: Peer) => boolean): boolean {
+    if (this.backlog.length > 0 && !this.flush()) return false
+    return this.offer(message, skip)
+  }
+
+  /** What nobody is left to take. */
+  drain(): Message[] {
+    return this.backlog.drain()
+  }
+
+  /** True when no older message waits. */
+  private flush(): boolean {
+    const { backlog } = this
+    while (backlog.length > 0) {
+      const message = backlog.shift()!
+      if (this.offer(message)) continue
+      backlog.unshift(message)
+      return false
+    }
+    return true
+  }
+
+  private offer(message: Message, skip?: (peer: Peer) => boolean): boolean {
+    let skipped = 0
+    while (this.room > skipped) {
+      if (this.next >= this.room) this.next = 0
+      const peer = this.peers[this.next]!
+      if (skip?.(peer) === true) {
+        skipped++
+        this.next++
+      } else if (peer.send(message)) {
+        this.next++
+        this.last = peer
+        return true
+      } else this.swap(this.next, --this.room)
+    }
+    return false
+  }
+
+  private swap(a: number, b: number): void {
+    const peer = this.peers[a]!
+    this.peers[a] = this.peers[b]!
+    this.peers[b] = peer
+  }
+}

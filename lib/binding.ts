@@ -1,0 +1,83 @@
+/** An endpoint the user bound: its acceptor, and the pipes of the links it took. */
+import { Acceptor } from "./acceptor.ts"
+import type { Core } from "./core.ts"
+import type { Link, Transport } from "./contract.ts"
+import { wrap, type EarshotError } from "./errors.ts"
+import { finish } from "./linger.ts"
+import { Pipe, type PipeOwner } from "./pipe.ts"
+import type { Session } from "./wire/session.ts"
+
+export class Binding implements PipeOwner {
+  /** As the user wrote it. */
+  readonly asked: string
+  /** As bound: ports and wildcards resolved. */
+  endpoint: string
+  private readonly core: Core
+  private readonly acceptor: Acceptor
+  private readonly pipes = new Set<Pipe>()
+  private closing: Promise<void> | undefined
+
+  constructor(core: Core, asked: string) {
+    this.core = core
+    this.asked = this.endpoint = asked
+    this.acceptor = new Acceptor(core.clock, core.settings.maxHandshakes, this)
+  }
+
+  async listen(transport: Transport, address: string): Promise<void> {
+    const { core } = this
+    core.bindings.add(this)
+    core.clock.hold()
+    try {
+      const { clock, settings } = core
+      const options = { clock, keepalive: settings.tcpKeepalive, backlog: settings.backlog }
+      this.endpoint = `${transport.scheme}://${await this.acceptor.listen(transport, address, options)}`
+      core.lastEndpoint = this.endpoint
+      core.emit("bind", { address: this.endpoint })
+    } catch (cause) {
+      core.bindings.delete(this)
+      const error = wrap(cause, "EINVAL")
+      core.emit("bind:error", { address: this.asked, error })
+      throw error
+    } finally {
+      core.clock.release()
+    }
+  }
+
+  /** Stops listening and ends what was accepted, sending for `linger` ms what waits. The first call counts. */
+  close(linger: number): Promise<void> {
+    return (this.closing ??= this.end(linger))
+  }
+
+  onLink(link: Link): Session {
+    const { core } = this
+    core.emit("accept", { address: this.endpoint, remote: link.remote })
+    const pipe = new Pipe(core, this, link.remote, { dialled: false, lasting: false })
+    core.pipes.add(pipe)
+    this.pipes.add(pipe)
+    return core.open(pipe, link)
+  }
+
+  onError(error: EarshotError): void {
+    if (error.code === "LIMIT") this.core.refusedHandshakes++
+    this.core.emit("accept:error", { address: this.endpoint, error })
+  }
+
+  online(pipe: Pipe): void {
+    this.acceptor.settled(pipe.session!)
+  }
+
+  offline(pipe: Pipe, session: Session, error: EarshotError | undefined): void {
+    this.acceptor.settled(session)
+    if (error?.code === "LIMIT" && !session.established) this.core.refusedHandshakes++
+    this.pipes.delete(pipe)
+    pipe.onGone?.()
+  }
+
+  private async end(linger: number): Promise<void> {
+    const { core } = this
+    core.bindings.delete(this)
+    await this.acceptor.close()
+    await Promise.all([...this.pipes].map((pipe) => finish(core, pipe, linger)))
+    core.emit("close", { address: this.endpoint })
+  }
+}

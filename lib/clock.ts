@@ -1,0 +1,74 @@
+/**
+ * All time, scheduling and randomness. Passed to every socket; no other file touches the platform's own (a test holds
+ * it), so that whole meshes can run under a virtual clock and a seed.
+ */
+
+export interface Clock {
+  /** Monotonic milliseconds, with fractions. */
+  now(): number
+  /** Milliseconds since 1970, for what people read. */
+  wall(): number
+  /** Calls back once after `ms`. Never keeps the process alive. */
+  timeout(callback: () => void, ms: number): Timer
+  /** Calls back in a later turn, after the I/O that is ready now. Keeps the process alive until then. */
+  immediate(callback: () => void): void
+  /** Calls back when the current stack is done. */
+  microtask(callback: () => void): void
+  /** 0 <= x < 1 */
+  random(): number
+  randomBytes(length: number): Uint8Array
+  /** Keeps the process alive until `release` has been called as often. */
+  hold(): void
+  release(): void
+}
+
+export interface Timer {
+  /** Idempotent; harmless after the call back. */
+  cancel(): void
+}
+
+type Handle = { ref?(): void; unref?(): void }
+
+/** The platform's time. Sockets use it unless told otherwise. */
+export const systemClock: Clock = createSystemClock()
+
+function createSystemClock(): Clock {
+  const immediate: (callback: () => void) => void =
+    typeof setImmediate === "function" ? setImmediate : messageChannelImmediate()
+  let holds = 0
+  let anchor: Handle | undefined
+  return {
+    now: () => performance.now(),
+    wall: () => Date.now(),
+    timeout(callback, ms) {
+      // Longer than the platform can count is as good as never; 2^31 - 1 ms are 24 days.
+      const handle = setTimeout(callback, Math.min(ms, 0x7fffffff))
+      ;(handle as Handle).unref?.()
+      return { cancel: () => clearTimeout(handle) }
+    },
+    immediate: (callback) => void immediate(callback),
+    microtask: (callback) => queueMicrotask(callback),
+    random: () => Math.random(),
+    randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+    // One timer for all sockets, ref'd while anybody holds: cheaper than a ref() on every link, and exact.
+    hold() {
+      if (holds++ > 0) return
+      anchor ??= setInterval(() => {}, 0x7fffffff) as Handle
+      anchor.ref?.()
+    },
+    release() {
+      if (--holds === 0) anchor?.unref?.()
+    },
+  }
+}
+
+/** Browsers have no setImmediate; a message to oneself comes back in the next turn without the clamp of timers. */
+function messageChannelImmediate(): (callback: () => void) => void {
+  const channel = new MessageChannel()
+  const queue: (() => void)[] = []
+  channel.port1.onmessage = () => queue.shift()?.()
+  return (callback) => {
+    queue.push(callback)
+    channel.port2.postMessage(0)
+  }
+}

@@ -1,0 +1,270 @@
+/**
+ * What stands behind a socket: its pattern, its pipes, its endpoints, its counters. The user's object (lib/socket) is a
+ * thin front of it.
+ */
+import { EMPTY, encodeText } from "./bytes.ts"
+import type { Clock } from "./clock.ts"
+import type { Connection } from "./connection.ts"
+import type { Binding } from "./binding.ts"
+import type { DropReason, Link, Message, Pattern, PatternHost, Peer } from "./contract.ts"
+import { EarshotError, type ErrorCode } from "./errors.ts"
+import type { Transports } from "./endpoint.ts"
+import { Events, type SocketEvents } from "./events.ts"
+import { Inbox } from "./inbox.ts"
+import { Losses, type DropTallies, type Tally } from "./losses.ts"
+import type { Settings } from "./options.ts"
+import { Outbox } from "./outbox.ts"
+import { Pipe, type PipeHost } from "./pipe.ts"
+import type { HeartbeatOptions } from "./wire/heartbeat.ts"
+import { NullMechanism } from "./wire/null.ts"
+import { Session } from "./wire/session.ts"
+
+/** Makes the pattern of a socket type. */
+export type PatternFactory<P extends Pattern> = (host: PatternHost, settings: Settings) => P
+
+/** Counters of a socket since it was made. */
+export interface SocketStats {
+  /** Messages, and their bytes, handed to connections. */
+  sent: Tally
+  /** Messages, and their bytes, that came in, whether or not the user has taken them. */
+  received: Tally
+  /** What was dropped, by reason. */
+  dropped: DropTallies
+  /** Written when a connection died and not accepted by the system: they may or may not have arrived. Bytes as on the wire. */
+  unconfirmed: Tally
+  /** Connections turned away, or closed for a newer one, at the limits on handshakes. */
+  refusedHandshakes: number
+  /** The same counters of each peer that is known now. */
+  peers: {
+    address: string
+    routingId: Uint8Array
+    sent: Tally
+    received: Tally
+    dropped: DropTallies
+    unconfirmed: Tally
+  }[]
+}
+
+/** The routing ids of these types are announced, even when empty, as libzmq does (WIRE 1.3). */
+const ANNOUNCED: ReadonlySet<string> = new Set(["REQ", "DEALER", "ROUTER"])
+const PROTOCOL_ERRORS: ReadonlySet<ErrorCode> = new Set(["EPROTO", "VERSION", "MECHANISM", "INCOMPATIBLE", "EMSGSIZE"])
+/** Earshot's own heartbeat, in ms. */
+const INTERVAL = 10_000
+const TIMEOUT = 30_000
+
+export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost {
+  readonly clock: Clock
+  readonly settings: Settings
+  readonly transports: Transports
+  readonly events: Events
+  readonly losses: Losses
+  readonly pattern: P
+  readonly inbox: Inbox
+  readonly outbox: Outbox
+  /** All pipes, with or without a session, attached or on their way out. */
+  readonly pipes: Set<Pipe> = new Set()
+  readonly connections: Set<Connection> = new Set()
+  readonly bindings: Set<Binding> = new Set()
+  closed = false
+  lastEndpoint: string | null = null
+  refusedHandshakes = 0
+  /** The counters of pipes that are gone. */
+  private readonly past = { sent: tally(), received: tally(), unconfirmed: tally() }
+  private closing: Promise<void> | undefined
+  /** Called when a peer comes or goes, or its state may have changed: whoever waits for a condition looks again. */
+  readonly watchers: Set<() => void> = new Set()
+
+  constructor(clock: Clock, transports: Transports, settings: Settings, makePattern: PatternFactory<P>) {
+    this.clock = clock
+    this.settings = settings
+    this.transports = transports
+    this.events = new Events(clock)
+    this.losses = new Losses(clock, this.events)
+    this.pattern = makePattern(this, settings)
+    this.inbox = new Inbox(clock, settings, this.pattern)
+    this.outbox = new Outbox(clock, settings, this.pattern)
+  }
+
+  deliver(peer: Peer, message: Message): void {
+    this.inbox.deliver(peer, message)
+  }
+
+  writable(): void {
+    this.outbox.pump()
+  }
+
+  takable(): void {
+    this.inbox.dispatch()
+  }
+
+  failReaders(error: Error): boolean {
+    return this.inbox.failReaders(error)
+  }
+
+  discard(reason: DropReason): void {
+    this.inbox.discard(reason)
+  }
+
+  dropped(reason: DropReason, count: number, bytes: number): void {
+    this.losses.note(undefined, undefined, reason, count, bytes)
+  }
+
+  changed(): void {
+    for (const watcher of [...this.watchers]) watcher()
+  }
+
+  emit<Name extends keyof SocketEvents>(name: Name, event: SocketEvents[Name]): void {
+    this.events.emit(name, event)
+  }
+
+  checkOpen(): void {
+    if (this.closed) throw new EarshotError("EBADF")
+  }
+
+  /** The session of a new link of this pipe. */
+  open(pipe: Pipe, link: Link): Session {
+    const { settings, clock } = this
+    const properties = new Map([["Socket-Type", encodeText(this.pattern.type)]])
+    if (ANNOUNCED.has(this.pattern.type)) properties.set("Identity", settings.routingId)
+    properties.set("X-Earshot", encodeText("1"))
+    if (settings.maxMessageSize >= 0) properties.set("X-Earshot-Max", encodeText(String(settings.maxMessageSize)))
+    const session = new Session(link, pipe, {
+      clock,
+      mechanism: new NullMechanism(properties),
+      accepts: this.pattern.accepts,
+      maxMessageSize: settings.maxMessageSize < 0 ? Infinity : settings.maxMessageSize,
+      maxMessageParts: settings.maxMessageParts,
+      handshakeInterval: settings.handshakeInterval,
+      batch: settings.sendHighWaterMark || Infinity,
+      heartbeat: (earshot) => heartbeatOptions(settings, earshot),
+    })
+    pipe.begin(session)
+    return session
+  }
+
+  /** From now on the pattern may send to it. */
+  attach(pipe: Pipe): void {
+    pipe.attached = true
+    this.pattern.attach(pipe)
+    this.changed()
+  }
+
+  /** The pattern is to forget it. `unsent` goes elsewhere, or stays in the pipe to linger. */
+  detach(pipe: Pipe, unsent: Message[]): void {
+    if (!pipe.attached) return
+    pipe.attached = false
+    this.pattern.detach(pipe, unsent)
+    this.changed()
+  }
+
+  /** The pipe is gone for good. */
+  forget(pipe: Pipe): void {
+    if (!this.pipes.delete(pipe)) return
+    const { sent, received, unconfirmed } = this.past
+    grow(sent, pipe.sent, pipe.sentBytes)
+    grow(received, pipe.received, pipe.receivedBytes)
+    grow(unconfirmed, pipe.unsure, pipe.unsureBytes)
+  }
+
+  pipeOnline(pipe: Pipe): void {
+    const session = pipe.session!
+    pipe.owner.online(pipe)
+    if (!pipe.finishing) {
+      if (!pipe.attached) this.attach(pipe)
+      if (this.pattern.online?.(pipe) === false) return session.end(new EarshotError("LIMIT", "the socket takes no further peer"))
+    }
+    this.emit("handshake", { address: pipe.address, remote: session.link.remote })
+    this.emit("peer:join", { peer: pipe })
+    this.changed()
+  }
+
+  pipeOffline(pipe: Pipe, session: Session, error: EarshotError | undefined): void {
+    const { address } = pipe
+    if (session.established) {
+      const { unconfirmedMessages: unconfirmed, unconfirmedBytes } = session
+      this.emit("disconnect", { address, error, unconfirmed, unconfirmedBytes })
+      this.emit("peer:leave", { peer: pipe, error })
+      if (pipe.attached && pipe.lasting) this.pattern.offline?.(pipe)
+    } else if (error !== undefined) {
+      const kind = PROTOCOL_ERRORS.has(error.code) ? "protocol" : error.code === "REFUSED" ? "auth" : "other"
+      this.emit(`handshake:error:${kind}`, { address, error })
+    }
+    if (!pipe.lasting && !pipe.finishing) {
+      if (pipe.attached) this.detach(pipe, pipe.takeUnsent())
+      this.forget(pipe)
+    }
+    pipe.owner.offline(pipe, session, error)
+    this.changed()
+  }
+
+  pipeWaiting(waiting: boolean): void {
+    if (waiting) this.clock.hold()
+    else this.clock.release()
+  }
+
+  close(linger: number): Promise<void> {
+    return (this.closing ??= this.shut(linger))
+  }
+
+  stats(): SocketStats {
+    const { past } = this
+    const stats: SocketStats = {
+      sent: { ...past.sent },
+      received: { ...past.received },
+      dropped: structuredClone(this.losses.totals),
+      unconfirmed: { ...past.unconfirmed },
+      refusedHandshakes: this.refusedHandshakes,
+      peers: [],
+    }
+    for (const pipe of this.pipes) {
+      grow(stats.sent, pipe.sent, pipe.sentBytes)
+      grow(stats.received, pipe.received, pipe.receivedBytes)
+      grow(stats.unconfirmed, pipe.unsure, pipe.unsureBytes)
+      stats.peers.push({
+        address: pipe.address,
+        routingId: pipe.routingId.length === 0 ? EMPTY : pipe.routingId,
+        sent: { count: pipe.sent, bytes: pipe.sentBytes },
+        received: { count: pipe.received, bytes: pipe.receivedBytes },
+        dropped: structuredClone(pipe.drops),
+        unconfirmed: { count: pipe.unsure, bytes: pipe.unsureBytes },
+      })
+    }
+    return stats
+  }
+
+  private async shut(linger: number): Promise<void> {
+    this.closed = true
+    this.clock.hold()
+    const error = new EarshotError("EBADF")
+    this.outbox.close(error)
+    this.inbox.close(error)
+    this.changed()
+    const ends = [
+      ...[...this.bindings].map((binding) => binding.close(linger)),
+      ...[...this.connections].map((connection) => connection.close(linger)),
+    ]
+    await Promise.allSettled(ends)
+    this.losses.flush()
+    this.emit("end", {})
+    this.clock.release()
+  }
+}
+
+function heartbeatOptions(settings: Settings, earshot: boolean): HeartbeatOptions {
+  const { heartbeatInterval, heartbeatTimeout, heartbeatTimeToLive: timeToLive } = settings
+  if (heartbeatInterval > 0 || heartbeatTimeout >= 0) {
+    const interval = heartbeatInterval || INTERVAL
+    return { interval, timeout: heartbeatTimeout >= 0 ? heartbeatTimeout : interval, timeToLive }
+  }
+  // A libzmq peer whose user doesn't read answers no PING: judging it would lose what it holds.
+  return earshot ? { interval: INTERVAL, timeout: TIMEOUT, timeToLive } : { interval: 0, timeout: 0, timeToLive }
+}
+
+function tally(): Tally {
+  return { count: 0, bytes: 0 }
+}
+
+function grow(tally: Tally, count: number, bytes: number): void {
+  tally.count += count
+  tally.bytes += bytes
+}

@@ -1,0 +1,92 @@
+/** One endpoint that we connect to: dial, hand the link to a session, dial again, until told to stop. */
+import { Backoff } from "./backoff.ts"
+import type { Clock, Timer } from "./clock.ts"
+import type { Link, Transport, TransportOptions } from "./contract.ts"
+import { EarshotError, wrap, type ErrorCode } from "./errors.ts"
+
+export interface DialerOptions {
+  readonly transport: Transport
+  readonly address: string
+  readonly transportOptions: TransportOptions
+  readonly clock: Clock
+  readonly reconnectInterval: number
+  readonly reconnectMaxInterval: number
+  readonly connectTimeout: number
+}
+
+export interface DialerOwner {
+  /** A link is there, for a session. `ended` must be called when that session is over. */
+  onLink(link: Link): void
+  /** An attempt failed, or a link ended. */
+  onRetry(interval: number, error: EarshotError | undefined): void
+  /** No more attempts will be made: `reconnectInterval` is -1. */
+  onGiveUp(error: EarshotError): void
+}
+
+/** Trying again soon would meet the same. */
+const LASTING: ReadonlySet<ErrorCode> = new Set(["EPROTO", "VERSION", "MECHANISM", "INCOMPATIBLE", "REFUSED", "EMSGSIZE"])
+
+export class Dialer {
+  private readonly options: DialerOptions
+  private readonly owner: DialerOwner
+  private readonly backoff: Backoff
+  private attempt: AbortController | undefined
+  private timer: Timer | undefined
+  private stopped = false
+
+  constructor(options: DialerOptions, owner: DialerOwner) {
+    this.options = options
+    this.owner = owner
+    this.backoff = new Backoff(options.clock, Math.max(0, options.reconnectInterval), options.reconnectMaxInterval)
+  }
+
+  dial(): void {
+    const { transport, address, transportOptions, clock, connectTimeout } = this.options
+    this.timer = undefined
+    const attempt = (this.attempt = new AbortController())
+    const limit =
+      connectTimeout > 0
+        ? clock.timeout(() => attempt.abort(new EarshotError("ETIMEDOUT", `no connection within ${connectTimeout} ms`)), connectTimeout)
+        : undefined
+    transport.dial(address, transportOptions, attempt.signal).then(
+      (link) => {
+        limit?.cancel()
+        this.attempt = undefined
+        if (this.stopped) link.destroy()
+        else this.owner.onLink(link)
+      },
+      (error: unknown) => {
+        limit?.cancel()
+        this.attempt = undefined
+        this.retry(wrap(error, "ECONNREFUSED"))
+      },
+    )
+  }
+
+  /** The handshake is done: the next failure is a first one. */
+  succeeded(): void {
+    this.backoff.reset()
+  }
+
+  /** The session on the last link is over. */
+  ended(error: EarshotError | undefined): void {
+    this.retry(error)
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.timer?.cancel()
+    this.attempt?.abort(new EarshotError("ECANCELED", "the endpoint was disconnected"))
+  }
+
+  private retry(error: EarshotError | undefined): void {
+    if (this.stopped) return
+    if (this.options.reconnectInterval === -1) {
+      this.stopped = true
+      return this.owner.onGiveUp(error ?? new EarshotError("ECONNRESET", "the peer closed the connection"))
+    }
+    const interval = this.backoff.next(error !== undefined && LASTING.has(error.code))
+    this.owner.onRetry(interval, error)
+    if (!this.stopped) this.timer = this.options.clock.timeout(() => this.dial(), interval)
+  }
+}

@@ -1,0 +1,113 @@
+/** The one emitter of a socket. No event throws for want of a listener, and a listener's throw reaches nobody else. */
+import type { Clock } from "./clock.ts"
+import type { DropReason, PeerInfo } from "./contract.ts"
+import type { EarshotError } from "./errors.ts"
+
+/** An event that concerns an endpoint. */
+export interface EndpointEvent {
+  /** The endpoint, as `scheme://address`. */
+  readonly address: string
+}
+/** An event that concerns an endpoint and what went wrong there. */
+export interface EndpointErrorEvent extends EndpointEvent {
+  readonly error: EarshotError
+}
+
+/** Every event of a socket, by name. Where zeromq.js has one, the name is its. */
+export interface SocketEvents {
+  /** `bind()` is done; the address is the one bound, ports and wildcards resolved. */
+  bind: EndpointEvent
+  "bind:error": EndpointErrorEvent
+  /** A listener took a connection. */
+  accept: EndpointEvent & { readonly remote: string }
+  /** A listener could not take a connection, or turned it away at a limit. */
+  "accept:error": EndpointErrorEvent
+  /** A connection is made; the handshake begins. */
+  connect: EndpointEvent
+  /** An attempt did not succeed at once. */
+  "connect:delay": EndpointErrorEvent
+  /** The next attempt follows in `interval` ms. */
+  "connect:retry": EndpointEvent & { readonly interval: number; readonly error: EarshotError | undefined }
+  /** The handshake is done: messages can flow. */
+  handshake: EndpointEvent & { readonly remote: string }
+  /** The peer broke the protocol, speaks another version or has a socket type that does not fit. */
+  "handshake:error:protocol": EndpointErrorEvent
+  /** The peer refused us, or we it. */
+  "handshake:error:auth": EndpointErrorEvent
+  /** The connection ended before the handshake was done. */
+  "handshake:error:other": EndpointErrorEvent
+  /**
+   * A connection ended after its handshake. `unconfirmed` messages of about `unconfirmedBytes` bytes had been written and
+   * not accepted by the system: they may or may not have arrived, and are not sent again.
+   */
+  disconnect: EndpointEvent & {
+    readonly error: EarshotError | undefined
+    readonly unconfirmed: number
+    readonly unconfirmedBytes: number
+  }
+  /** An endpoint is closed: unbound or disconnected. */
+  close: EndpointEvent
+  "close:error": EndpointErrorEvent
+  /** The socket is closed; the last event. */
+  end: Record<never, never>
+  "peer:join": { readonly peer: PeerInfo }
+  "peer:leave": { readonly peer: PeerInfo; readonly error: EarshotError | undefined }
+  /** Messages were dropped: the first at once, then at most every 100 ms for each peer and reason, exact in sum. */
+  drop: {
+    readonly reason: DropReason
+    /** Undefined where no single peer is concerned. */
+    readonly peer: PeerInfo | undefined
+    readonly count: number
+    readonly bytes: number
+  }
+}
+
+/** A socket's events. */
+export class Events {
+  private readonly listeners = new Map<string, Set<(event: never) => void>>()
+  private readonly clock: Clock
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  /** Calls `listener` for every such event. Returns a function that removes it. */
+  on<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): () => void {
+    let set = this.listeners.get(name)
+    if (set === undefined) this.listeners.set(name, (set = new Set()))
+    set.add(listener)
+    return () => this.off(name, listener)
+  }
+
+  /** Calls `listener` for the next such event only. Returns a function that removes it. */
+  once<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): () => void {
+    const off = this.on(name, (event) => (off(), listener(event)))
+    return off
+  }
+
+  /** Removes a listener; harmless when it isn't there. */
+  off<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): void {
+    const set = this.listeners.get(name)
+    if (set?.delete(listener) && set.size === 0) this.listeners.delete(name)
+  }
+
+  /** @internal */
+  emit<Name extends keyof SocketEvents>(name: Name, event: SocketEvents[Name]): void {
+    const set = this.listeners.get(name)
+    if (set === undefined) return
+    for (const listener of [...set]) {
+      try {
+        ;(listener as (event: SocketEvents[Name]) => void)(event)
+      } catch (error) {
+        throwLater(this.clock, error)
+      }
+    }
+  }
+}
+
+/** Reports what the user's own function threw on a stack of its own, where it can upset nothing of ours. */
+export function throwLater(clock: Clock, error: unknown): void {
+  clock.immediate(() => {
+    throw error
+  })
+}

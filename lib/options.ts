@@ -1,0 +1,206 @@
+/**
+ * Every socket option: name, default, unit and what it accepts, in one table. Names are zeromq.js's where it has one.
+ * Options can be given to the constructor and set as properties; a change concerns endpoints and peers made after it.
+ */
+import type { Clock } from "./clock.ts"
+import { encodeText } from "./bytes.ts"
+import { EarshotError } from "./errors.ts"
+
+/** Options of every socket. */
+export interface SocketOptions {
+  /** ms that `close()` and `disconnect()` wait for unsent messages; 0 = not at all, -1 = for ever. Default 30,000. */
+  linger: number
+  /** ms before the first attempt to dial again, to which up to as much is added at random; -1 = never dial again. Default 100. */
+  reconnectInterval: number
+  /** ms up to which the interval doubles with each failure; 0 = it doesn't. Default 0. */
+  reconnectMaxInterval: number
+  /** ms an attempt to connect may take; 0 = as long as the system tries. Default 30,000. */
+  connectTimeout: number
+  /** ms from a connection to the end of its handshake. Default 10,000. */
+  handshakeInterval: number
+  /** ms between PINGs; 0 = Earshot's own rule (10 s, judged only towards Earshot peers). Default 0. */
+  heartbeatInterval: number
+  /** ms of silence after which a peer is given up; -1 = `heartbeatInterval`, or 30 s where that is 0. Default -1. */
+  heartbeatTimeout: number
+  /** ms of silence after which a peer shall give us up, at most 65,500; 0 = it isn't asked to. Default 0. */
+  heartbeatTimeToLive: number
+  /** Bytes of the largest message taken, all frames together; larger ones end the connection. -1 = no limit. Default 128 MiB. */
+  maxMessageSize: number
+  /** Frames a message may have. Default 65,536. */
+  maxMessageParts: number
+  /** Connections the system may hold before they are accepted. Default 511. */
+  backlog: number
+  /** Idle ms before TCP probes a silent connection; 0 = off, -1 = as the system is set. Default 15,000. */
+  tcpKeepalive: number
+  /** Inbound connections of one listener whose handshake is not done. Default 256. */
+  maxHandshakes: number
+  /** Operations of one kind that may wait. Default 65,536. */
+  maxPending: number
+  /** Send only to peers that are connected now, so that nothing is queued for one that isn't there. Default false. */
+  immediate: boolean
+  /** Time, scheduling and randomness. Default: the platform's. Only given to the constructor. */
+  clock: Clock
+}
+
+/** Options of sockets that send. */
+export interface SendOptions {
+  /** Messages that may wait for one peer; 0 = no limit. Default 1,000. */
+  sendHighWaterMark: number
+  /** Bytes that may wait for one peer (an empty queue takes one larger message); 0 = no limit. Default 64 MiB. */
+  sendHighWaterMarkBytes: number
+  /** ms that `send` waits for room; 0 = not at all, -1 = for ever. Default -1. */
+  sendTimeout: number
+}
+
+/** Options of sockets that receive. */
+export interface ReceiveOptions {
+  /** Messages of one peer that may wait for the user; 0 = no limit. Default 1,000. */
+  receiveHighWaterMark: number
+  /** Bytes of one peer that may wait for the user (an empty queue takes one larger message); 0 = no limit. Default 64 MiB. */
+  receiveHighWaterMarkBytes: number
+  /** ms that `receive` waits; 0 = not at all, -1 = for ever. Default -1. */
+  receiveTimeout: number
+}
+
+/** Options of single socket types. Each class says which it has. */
+export interface PatternOptions {
+  /** The name this socket announces to its peers, 1 to 255 bytes, the first not zero; empty = none. Default: none. */
+  routingId: Uint8Array | string
+  /** Keep only the newest message of each queue. For messages of one frame. Default false. */
+  conflate: boolean
+  /** Throw EHOSTUNREACH for an unknown peer, and wait for a full one, instead of dropping. Default false. */
+  mandatory: boolean
+  /** A new peer takes over the routing id of an old one. Default false. */
+  handover: boolean
+  /** Send one empty message after connecting, so that a Router knows of us. Default false. */
+  probeRouter: boolean
+  /** Put an id before each request and drop replies with another. Default false. */
+  correlate: boolean
+  /** A new request may be sent before the old one is answered. Default false. */
+  relaxed: boolean
+  /** Wait, instead of dropping, while any matching subscriber is full. Default false. */
+  noDrop: boolean
+  /** Subscriptions only concern the user, who calls `subscribe` for the peer whose message was received last. Default false. */
+  manual: boolean
+  /** Which subscription messages `receive()` gives: "new" first and last of a topic, "subscriptions" all subscribes, "all" all of both. Default "new". */
+  verbosity: "new" | "subscriptions" | "all"
+  /** Sent to each new subscriber. Default: none. */
+  welcomeMessage: Uint8Array | string
+  /** Messages go to those whose subscriptions do not match. On both sides. Default false. */
+  invertMatching: boolean
+}
+
+export type AllOptions = SocketOptions & SendOptions & ReceiveOptions & PatternOptions
+export type OptionName = keyof AllOptions
+
+type Rule = { standard: unknown; check(value: unknown): unknown }
+
+const integer = (standard: number, least: number, most: number = Number.MAX_SAFE_INTEGER): Rule => ({
+  standard,
+  check(value) {
+    if (typeof value === "number" && value === Infinity && least < 0) return -1
+    if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value
+    throw new EarshotError("EINVAL", `must be an integer from ${least} to ${most}`)
+  },
+})
+const flag = (): Rule => ({
+  standard: false,
+  check(value) {
+    if (typeof value === "boolean") return value
+    throw new EarshotError("EINVAL", "must be true or false")
+  },
+})
+const bytes = (most: number): Rule => ({
+  standard: new Uint8Array(0),
+  check(value) {
+    const given = typeof value === "string" ? encodeText(value) : value === null ? new Uint8Array(0) : value
+    if (given instanceof Uint8Array && given.length <= most) return given
+    throw new EarshotError("EINVAL", `must be a string or bytes, at most ${most} bytes`)
+  },
+})
+const routingId: Rule = {
+  standard: new Uint8Array(0),
+  check(value) {
+    const id = bytes(255).check(value) as Uint8Array
+    if (id[0] === 0) throw new EarshotError("EINVAL", "must not begin with a zero byte")
+    return id
+  },
+}
+const MiB = 1024 * 1024
+
+const table: { [Name in Exclude<OptionName, "clock">]: Rule } = {
+  linger: integer(30_000, -1),
+  reconnectInterval: integer(100, -1),
+  reconnectMaxInterval: integer(0, 0),
+  connectTimeout: integer(30_000, 0),
+  handshakeInterval: integer(10_000, 1),
+  heartbeatInterval: integer(0, 0),
+  heartbeatTimeout: integer(-1, -1),
+  heartbeatTimeToLive: integer(0, 0),
+  maxMessageSize: integer(128 * MiB, -1),
+  maxMessageParts: integer(65_536, 1),
+  backlog: integer(511, 1),
+  tcpKeepalive: integer(15_000, -1),
+  maxHandshakes: integer(256, 1),
+  maxPending: integer(65_536, 1),
+  immediate: flag(),
+  sendHighWaterMark: integer(1000, 0),
+  sendHighWaterMarkBytes: integer(64 * MiB, 0),
+  sendTimeout: integer(-1, -1),
+  receiveHighWaterMark: integer(1000, 0),
+  receiveHighWaterMarkBytes: integer(64 * MiB, 0),
+  receiveTimeout: integer(-1, -1),
+  routingId,
+  conflate: flag(),
+  mandatory: flag(),
+  handover: flag(),
+  probeRouter: flag(),
+  correlate: flag(),
+  relaxed: flag(),
+  noDrop: flag(),
+  manual: flag(),
+  verbosity: {
+    standard: "new",
+    check(value) {
+      if (value === "new" || value === "subscriptions" || value === "all") return value
+      throw new EarshotError("EINVAL", `must be "new", "subscriptions" or "all"`)
+    },
+  },
+  welcomeMessage: bytes(Number.MAX_SAFE_INTEGER),
+  invertMatching: flag(),
+}
+
+export const socketOptions: readonly OptionName[] = [
+  "linger", "reconnectInterval", "reconnectMaxInterval", "connectTimeout", "handshakeInterval", "heartbeatInterval",
+  "heartbeatTimeout", "heartbeatTimeToLive", "maxMessageSize", "maxMessageParts", "backlog", "tcpKeepalive",
+  "maxHandshakes", "maxPending", "immediate",
+]
+export const sendOptions: readonly OptionName[] = ["sendHighWaterMark", "sendHighWaterMarkBytes", "sendTimeout"]
+export const receiveOptions: readonly OptionName[] = ["receiveHighWaterMark", "receiveHighWaterMarkBytes", "receiveTimeout"]
+
+/** The options as the library reads them: complete and checked. */
+export type Settings = Omit<AllOptions, "clock" | "routingId" | "welcomeMessage"> & {
+  routingId: Uint8Array
+  welcomeMessage: Uint8Array
+}
+
+export function standardSettings(): Settings {
+  const settings: Record<string, unknown> = {}
+  for (const [name, rule] of Object.entries(table)) settings[name] = rule.standard
+  return settings as unknown as Settings
+}
+
+/** Checks one value; the error names the option. */
+export function checkOption(name: OptionName, value: unknown): unknown {
+  const rule = (table as Record<string, Rule | undefined>)[name]
+  try {
+    if (rule !== undefined) return rule.check(value)
+  } catch (error) {
+    throw new EarshotError("EINVAL", `${name} ${(error as Error).message}, not ${show(value)}`)
+  }
+  throw new EarshotError("EINVAL", `no such option: ${name}`)
+}
+
+function show(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value.slice(0, 100)) : typeof value === "object" ? "an object" : String(value)
+}

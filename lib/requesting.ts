@@ -1,0 +1,93 @@
+/** A request in flight: its promise, its time limit, its signal, its retries. */
+import { keyOf } from "./bytes.ts"
+import type { Frame, Message, Peer } from "./contract.ts"
+import type { Core } from "./core.ts"
+import { EarshotError } from "./errors.ts"
+import type { WaitOptions } from "./waiters.ts"
+
+/** How a request is made. */
+export interface RequestOptions extends WaitOptions {
+  /** ms until it rejects TIMEOUT; -1 = never. Default 30,000. */
+  readonly timeout?: number
+  /** How often another peer is asked when the one that was asked is lost. Default 0. */
+  readonly retries?: number
+  /** Send an id with it, so that many can be in flight. Default true. */
+  readonly correlate?: boolean
+}
+
+/** One question, from being asked to its reply. */
+export interface Question {
+  /** With its envelope. */
+  readonly message: Message
+  /** The id's key; undefined where replies are told apart by who sends them. */
+  readonly key: string | undefined
+  /** Who was asked; undefined while nobody has room. */
+  peer: Peer | undefined
+  reply(message: Message): void
+  /** Who was asked is gone, and the question with it. */
+  lost(): void
+}
+
+/** What a pattern does with questions. */
+export interface Asker {
+  /** Asks now, or as soon as somebody has room. */
+  open(question: Question): void
+  /** Asks somebody else. */
+  reopen(question: Question): void
+  /** Forgets it. */
+  close(question: Question): void
+}
+
+export function inFlight(
+  core: Core,
+  asker: Asker,
+  message: Message,
+  id: Uint8Array | undefined,
+  options: RequestOptions,
+): Promise<Frame[]> {
+  const { timeout = 30_000, signal } = options
+  let retries = options.retries ?? 0
+  if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
+  return new Promise((resolve, reject) => {
+    core.clock.hold()
+    const leave = (): void => {
+      asker.close(question)
+      timer?.cancel()
+      signal?.removeEventListener("abort", abort)
+      core.watchers.delete(look)
+      core.clock.release()
+    }
+    const fail = (error: unknown): void => {
+      leave()
+      reject(error as Error)
+    }
+    const abort = (): void => fail(signal!.reason)
+    const look = (): void => {
+      if (core.closed) fail(new EarshotError("EBADF"))
+    }
+    const question: Question = {
+      message,
+      key: id === undefined ? undefined : keyOf(id),
+      peer: undefined,
+      reply(reply) {
+        leave()
+        resolve(reply as Frame[])
+      },
+      lost() {
+        if (retries-- > 0) asker.reopen(question)
+        else fail(new EarshotError("PEER_LOST"))
+      },
+    }
+    const timer =
+      timeout >= 0
+        ? core.clock.timeout(() => fail(new EarshotError("TIMEOUT", `no reply within ${timeout} ms`)), timeout)
+        : undefined
+    signal?.addEventListener("abort", abort)
+    core.watchers.add(look)
+    try {
+      asker.open(question)
+    } catch (error) {
+      fail(error)
+    }
+  })
+}

@@ -1,0 +1,72 @@
+/**
+ * A bounded first-in first-out line of promises that wait, each with a time limit and an AbortSignal of its own.
+ * Whoever waits keeps the process alive.
+ */
+import type { Clock, Timer } from "./clock.ts"
+import { EarshotError } from "./errors.ts"
+
+/** How long, and until when. */
+export interface WaitOptions {
+  /** Gives up with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Waiter<T, R> {
+  readonly item: T
+  settle(result: R): void
+  fail(error: unknown): void
+  next: Waiter<T, R> | undefined
+  previous: Waiter<T, R> | undefined
+}
+
+export class Waiters<T, R> {
+  length = 0
+  first: Waiter<T, R> | undefined
+  private last: Waiter<T, R> | undefined
+  private readonly clock: Clock
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  /** `timeout` in ms, -1 = for ever; rejects `EAGAIN` when it is over, or at once for 0 or when `max` wait already. */
+  wait(item: T, timeout: number, max: number, signal: AbortSignal | undefined): Promise<R> {
+    if (timeout === 0) return Promise.reject(new EarshotError("EAGAIN", "it would have to wait"))
+    if (this.length >= max) return Promise.reject(new EarshotError("EAGAIN", `${max} operations are waiting already (maxPending)`))
+    return new Promise<R>((resolve, reject) => {
+      let timer: Timer | undefined
+      const leave = (): void => {
+        this.unlink(waiter)
+        timer?.cancel()
+        signal?.removeEventListener("abort", abort)
+      }
+      const abort = (): void => waiter.fail(signal!.reason)
+      const waiter: Waiter<T, R> = {
+        item,
+        settle: (result) => (leave(), resolve(result)),
+        fail: (error) => (leave(), reject(error as Error)),
+        next: undefined,
+        previous: this.last,
+      }
+      if (this.last === undefined) this.first = waiter
+      else this.last.next = waiter
+      this.last = waiter
+      if (this.length++ === 0) this.clock.hold()
+      if (timeout > 0)
+        timer = this.clock.timeout(() => waiter.fail(new EarshotError("EAGAIN", `not within ${timeout} ms`)), timeout)
+      signal?.addEventListener("abort", abort)
+    })
+  }
+
+  failAll(error: Error): void {
+    while (this.first !== undefined) this.first.fail(error)
+  }
+
+  private unlink(waiter: Waiter<T, R>): void {
+    if (waiter.previous === undefined) this.first = waiter.next
+    else waiter.previous.next = waiter.next
+    if (waiter.next === undefined) this.last = waiter.previous
+    else waiter.next.previous = waiter.previous
+    if (--this.length === 0) this.clock.release()
+  }
+}

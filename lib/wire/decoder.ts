@@ -1,0 +1,227 @@
+/**
+ * Bytes to frames (RFC 37, WIRE 1.2), resumable at any byte. A frame that lies within one chunk is a view of it; one
+ * that spans chunks is gathered in memory of its own, which grows with what has arrived and never with what is claimed.
+ */
+import { View, allocate } from "../bytes.ts"
+import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import { COMMAND, LONG, MORE } from "./encoder.ts"
+
+export interface DecoderLimits {
+  /** Bytes of one message, all frames together, or of one command. */
+  maxMessageSize: number
+  maxMessageParts: number
+}
+
+export interface DecoderSink {
+  onMessage(message: Message, size: number): void
+  onCommand(name: string, body: Uint8Array): void
+}
+
+/** A first allocation for a frame that spans chunks, and its growth: at most so many times what has arrived. */
+const FIRST = 4096
+const GROWTH = 4
+
+export class Decoder {
+  paused = false
+  private readonly sink: DecoderSink
+  private readonly limits: DecoderLimits
+  /** A frame's head that spans chunks. */
+  private readonly head = new Uint8Array(9)
+  private headLength = 0
+  /** A frame's body that spans chunks: `bodyAt` of `bodySize` bytes are there. */
+  private body: Uint8Array | undefined
+  private bodyFlags = 0
+  private bodySize = 0
+  private bodyAt = 0
+  /** The frames so far of a multipart message. */
+  private parts: Message | undefined
+  private partsSize = 0
+  /** Chunks that wait for `resume`, the first from `heldAt` on. */
+  private held: Uint8Array[] = []
+  private heldAt = 0
+  private decoding = false
+
+  constructor(sink: DecoderSink, limits: DecoderLimits) {
+    this.sink = sink
+    this.limits = limits
+  }
+
+  /** A frame or a multipart message has begun and is not complete. */
+  get partial(): boolean {
+    return this.body !== undefined || this.headLength > 0 || this.parts !== undefined
+  }
+
+  receive(chunk: Uint8Array): void {
+    if (this.paused || this.decoding) {
+      this.held.push(chunk)
+      return
+    }
+    this.decoding = true
+    try {
+      this.hold(chunk, this.decode(chunk, 0))
+      this.decodeHeld()
+    } finally {
+      this.decoding = false
+    }
+  }
+
+  resume(): void {
+    this.paused = false
+    // Inside a sink's call the loop that made it goes on by itself.
+    if (this.decoding || this.held.length === 0) return
+    this.decoding = true
+    try {
+      this.decodeHeld()
+    } finally {
+      this.decoding = false
+    }
+  }
+
+  private hold(chunk: Uint8Array, at: number): void {
+    if (at >= chunk.length) return
+    this.held.unshift(chunk)
+    this.heldAt = at
+  }
+
+  private decodeHeld(): void {
+    while (!this.paused && this.held.length > 0) {
+      const chunk = this.held[0]!
+      const at = this.decode(chunk, this.heldAt)
+      if (at < chunk.length) this.heldAt = at
+      else {
+        this.held.shift()
+        this.heldAt = 0
+      }
+    }
+  }
+
+  /** Decodes from `at` until the end or until the sink pauses; returns where it stopped. */
+  private decode(chunk: Uint8Array, at: number): number {
+    const end = chunk.length
+    if (this.body !== undefined || this.headLength > 0) {
+      at = this.continue(chunk, at)
+      if (at === end) return end
+    }
+    const { buffer, byteOffset } = chunk
+    const sink = this.sink
+    while (!this.paused) {
+      if (end - at < 2) break
+      const flags = chunk[at]!
+      let size: number
+      let start: number
+      if ((flags & LONG) === 0) {
+        size = chunk[at + 1]!
+        start = at + 2
+      } else {
+        if (end - at < 9) break
+        size = readSize(chunk, at + 1)
+        start = at + 9
+      }
+      if (flags !== 0 || this.parts !== undefined || size > this.limits.maxMessageSize) this.check(flags, size)
+      at = start + size
+      if (at > end) {
+        this.begin(flags, size, chunk, start)
+        return end
+      }
+      const frame = new View(buffer, byteOffset + start, size)
+      // The common case first: a message of one frame.
+      if ((flags & ~LONG) === 0 && this.parts === undefined) sink.onMessage([frame], size)
+      else this.complete(flags, frame)
+    }
+    if (!this.paused && at < end) {
+      this.head.set(chunk.subarray(at, end))
+      this.headLength = end - at
+      return end
+    }
+    return at
+  }
+
+  /** Goes on with a head or a body that an earlier chunk began. Returns where it stopped. */
+  private continue(chunk: Uint8Array, at: number): number {
+    const end = chunk.length
+    if (this.body === undefined) {
+      const head = this.head
+      const need = (head[0]! & LONG) === 0 ? 2 : 9
+      while (this.headLength < need && at < end) head[this.headLength++] = chunk[at++]!
+      if (this.headLength < need) return end
+      const flags = head[0]!
+      const size = need === 2 ? head[1]! : readSize(head, 1)
+      this.headLength = 0
+      this.check(flags, size)
+      this.begin(flags, size, chunk, at)
+      at = Math.min(end, at + size)
+    } else {
+      const take = Math.min(end - at, this.bodySize - this.bodyAt)
+      this.gather(chunk, at, take)
+      at += take
+    }
+    if (this.bodyAt === this.bodySize) {
+      const frame = this.body!
+      this.body = undefined
+      this.complete(this.bodyFlags, frame)
+    }
+    return at
+  }
+
+  private begin(flags: number, size: number, chunk: Uint8Array, start: number): void {
+    this.bodyFlags = flags
+    this.bodySize = size
+    this.bodyAt = 0
+    const have = Math.min(size, chunk.length - start)
+    this.body = allocate(Math.min(size, Math.max(FIRST, GROWTH * have)))
+    this.gather(chunk, start, have)
+  }
+
+  private gather(chunk: Uint8Array, start: number, length: number): void {
+    const need = this.bodyAt + length
+    let body = this.body!
+    if (need > body.length) {
+      body = allocate(Math.min(this.bodySize, GROWTH * need))
+      body.set(this.body!.subarray(0, this.bodyAt))
+      this.body = body
+    }
+    if (length > 0) body.set(start === 0 && length === chunk.length ? chunk : chunk.subarray(start, start + length), this.bodyAt)
+    this.bodyAt = need
+  }
+
+  private check(flags: number, size: number): void {
+    if (flags > 7 || flags === (COMMAND | MORE) || flags === (COMMAND | MORE | LONG))
+      throw new EarshotError("EPROTO", `a frame with flags 0x${flags.toString(16).padStart(2, "0")}`)
+    const sum = (flags & COMMAND) === 0 ? this.partsSize + size : size
+    if (sum > this.limits.maxMessageSize)
+      throw new EarshotError("EMSGSIZE", `a message of ${sum} bytes or more, over the limit of ${this.limits.maxMessageSize}`)
+    if (this.parts !== undefined && (flags & COMMAND) === 0 && this.parts.length >= this.limits.maxMessageParts)
+      throw new EarshotError("EMSGSIZE", `a message of more than ${this.limits.maxMessageParts} frames`)
+  }
+
+  private complete(flags: number, frame: Uint8Array): void {
+    if ((flags & COMMAND) !== 0) return this.command(frame)
+    const parts = (this.parts ??= [])
+    parts.push(frame)
+    this.partsSize += frame.length
+    if ((flags & MORE) !== 0) return
+    const size = this.partsSize
+    this.parts = undefined
+    this.partsSize = 0
+    this.sink.onMessage(parts, size)
+  }
+
+  private command(body: Uint8Array): void {
+    const length = body[0]
+    if (length === undefined || length === 0 || body.length < 1 + length)
+      throw new EarshotError("EPROTO", "a command without a name")
+    let name = ""
+    for (let i = 1; i <= length; i++) name += String.fromCharCode(body[i]!)
+    this.sink.onCommand(name, body.subarray(1 + length))
+  }
+}
+
+/** Unsigned 64 bits; everything over 2^53 comes out as Infinity, which no limit allows. */
+function readSize(bytes: Uint8Array, at: number): number {
+  if (bytes[at] !== 0 || bytes[at + 1]! > 0x1f) return Infinity
+  const high = bytes[at + 1]! * 0x1_0000 + bytes[at + 2]! * 0x100 + bytes[at + 3]!
+  const low =
+    bytes[at + 4]! * 0x100_0000 + bytes[at + 5]! * 0x1_0000 + bytes[at + 6]! * 0x100 + bytes[at + 7]!
+  return high * 0x1_0000_0000 + low
+}

@@ -1,0 +1,39 @@
+/** NULL: no security. Each side sends READY with its properties at once (RFC 37, WIRE 1.3). */
+import { decodeText } from "../bytes.ts"
+import type { Command, Mechanism, Metadata } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import { decodeMetadata, encodeMetadata } from "./metadata.ts"
+
+export class NullMechanism implements Mechanism {
+  readonly name = "NULL"
+  readonly asServer = false
+  peer: Metadata | undefined
+  private readonly properties: Metadata
+
+  constructor(properties: Metadata) {
+    this.properties = properties
+  }
+
+  start(): Command {
+    return { name: "READY", body: encodeMetadata(this.properties) }
+  }
+
+  receive(name: string, body: Uint8Array): undefined {
+    if (name === "ERROR") throw refusal(body)
+    if (name !== "READY") throw new EarshotError("EPROTO", `the command ${printable(name)} where READY was due`)
+    this.peer = decodeMetadata(body)
+  }
+}
+
+/** An ERROR command as an error: its reason is a length and text; libzmq's are "300", "400" and "500". */
+export function refusal(body: Uint8Array): EarshotError {
+  const length = body[0] ?? 0
+  if (body.length < 1 + length) return new EarshotError("EPROTO", "a malformed ERROR command")
+  return new EarshotError("REFUSED", `the peer refused: ${printable(decodeText(body.subarray(1, 1 + length)))}`)
+}
+
+/** What a peer wrote, fit for a log: no control characters, at most 200 characters. */
+export function printable(text: string): string {
+  const clean = text.replace(/[^\x20-\x7e]/g, "?")
+  return clean.length > 200 ? `${clean.slice(0, 200)}…` : clean
+}

@@ -1,0 +1,354 @@
+/**
+ * A link's life: greeting, handshake, traffic, end. Link + codec + mechanism + heartbeat, and the one write per turn.
+ * It knows no pattern: what arrives goes to its owner, what the owner sends goes into the codec and leaves when the turn
+ * ends, or earlier when a slab is full. It takes messages only while the link does (`writable`).
+ */
+import { EMPTY, decodeText } from "../bytes.ts"
+import type { Clock, Timer } from "../clock.ts"
+import type { Codec, Greeting, Link, LinkSink, Mechanism, Message, Metadata, SocketType } from "../contract.ts"
+import { EarshotError, wrap } from "../errors.ts"
+import { FLUSH_AT } from "./encoder.ts"
+import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
+import { property } from "./metadata.ts"
+import { printable, refusal } from "./null.ts"
+import { pingBody, Probes } from "./probes.ts"
+import { ZmtpCodec } from "./zmtp.ts"
+
+export interface SessionOptions {
+  readonly clock: Clock
+  readonly mechanism: Mechanism
+  readonly accepts: readonly SocketType[]
+  readonly maxMessageSize: number
+  readonly maxMessageParts: number
+  /** ms from the link's beginning to the end of the handshake. */
+  readonly handshakeInterval: number
+  /** Flush at once when so many messages wait for the turn to end. */
+  readonly batch: number
+  /** `earshot`: the peer showed our property, so that it answers PINGs whatever it is doing. */
+  heartbeat(earshot: boolean): HeartbeatOptions
+}
+
+/** Who a session tells. `onClose` comes once and last, whether or not there was a handshake. */
+export interface SessionOwner {
+  onReady(session: Session): void
+  onMessage(message: Message, size: number): void
+  onCommand(name: string, body: Uint8Array): void
+  /** Messages are taken again. */
+  onDrain(): void
+  onClose(session: Session, error?: EarshotError): void
+}
+
+/** Commands that pile up behind a link that takes nothing: more than this and PINGs are no longer answered. */
+const COMMAND_BACKLOG = 65_536
+const MAX_HANDSHAKE_COMMANDS = 16
+const MAX_CONTEXT = 16
+
+export class Session implements LinkSink {
+  readonly link: Link
+  /** The handshake is done and the link lives and takes more. */
+  writable = false
+  type: SocketType | undefined
+  routingId: Uint8Array = EMPTY
+  metadata: Metadata = new Map()
+  /** The peer is an Earshot socket. */
+  earshot = false
+  /** The largest message that the peer says it takes. */
+  peerMax = Infinity
+  /** Messages and bytes of the write that the link has not confirmed. */
+  unconfirmedMessages = 0
+  unconfirmedBytes = 0
+  /** There was a complete handshake. */
+  established = false
+  ignoredCommands = 0
+  private readonly owner: SessionOwner
+  private readonly options: SessionOptions
+  private readonly codec: Codec
+  private readonly mechanism: Mechanism
+  private state: "greeting" | "handshake" | "traffic" | "closed" = "greeting"
+  private minor = 1
+  private heartbeat: Heartbeat | undefined
+  private probes: Probes | undefined
+  private deadline: Timer | undefined
+  private commands = 0
+  private unflushed = 0
+  private blocked = false
+  private scheduled = false
+  private linkPaused = false
+  private readyFlushed = false
+  /** Why we end it: `onClose` of the link knows only that it ended. */
+  private reason: EarshotError | undefined
+
+  constructor(link: Link, owner: SessionOwner, options: SessionOptions) {
+    this.link = link
+    this.owner = owner
+    this.options = options
+    this.mechanism = options.mechanism
+    this.codec = new ZmtpCodec(this, options)
+    this.deadline = options.clock.timeout(() => {
+      this.end(new EarshotError("ETIMEDOUT", "the handshake was not finished in time"))
+    }, options.handshakeInterval)
+    this.codec.greet(this.mechanism.name, this.mechanism.asServer)
+    // Never wait for the peer's greeting: libzmq waits for ours.
+    this.flush()
+    link.start(this)
+  }
+
+  get ready(): boolean {
+    return this.state === "traffic"
+  }
+
+  get closed(): boolean {
+    return this.state === "closed"
+  }
+
+  get lastHeard(): number | undefined {
+    return this.heartbeat?.lastHeard
+  }
+
+  /** Only while `writable`. */
+  send(message: Message): void {
+    this.codec.message(message)
+    if (++this.unflushed >= this.options.batch || this.codec.pending >= FLUSH_AT) this.flush()
+    else if (!this.scheduled) this.schedule()
+  }
+
+  command(name: string, body: Uint8Array): void {
+    if (this.state === "closed") return
+    this.codec.command(name, body)
+    if (!this.blocked && this.codec.pending >= FLUSH_AT) this.flush()
+    else this.schedule()
+  }
+
+  /**
+   * Calls back when the peer has dealt with all that was sent before; at once where nothing answers. `exact` is false
+   * where the answer is only soft: a peer that is no Earshot socket.
+   */
+  probe(timeout: number, done: (exact: boolean) => void): void {
+    if (this.state !== "traffic" || this.minor === 0) return done(false)
+    this.probes ??= new Probes(this.options.clock)
+    const context = this.probes.add(timeout, (answered) => done(answered && this.earshot))
+    this.command("PING", pingBody(0, context))
+  }
+
+  pauseReading(): void {
+    this.codec.pause()
+  }
+
+  resumeReading(): void {
+    try {
+      this.codec.resume()
+    } catch (error) {
+      return this.fail(error)
+    }
+    if (this.linkPaused && !this.codec.paused) {
+      this.linkPaused = false
+      this.link.resume()
+    }
+  }
+
+  get partial(): boolean {
+    return this.codec.partial
+  }
+
+  get readingPaused(): boolean {
+    return this.codec.paused
+  }
+
+  /** What was sent and never given to the link, in order. Once closed. */
+  takeBack(): Message[] {
+    return this.unflushed > 0 ? this.codec.takeBack() : []
+  }
+
+  /** Flushes and ends in good order. */
+  close(): void {
+    if (this.state === "closed") return
+    if (!this.blocked && this.codec.pending > 0) this.flush()
+    this.link.close()
+  }
+
+  /** Ends it at once; `error` says why. */
+  end(error?: EarshotError): void {
+    this.reason ??= error
+    this.link.destroy(error)
+    this.onClose(error)
+  }
+
+  onData(chunk: Uint8Array): void {
+    if (this.state === "closed") return
+    this.heartbeat?.heard(chunk.length)
+    // One chunk beyond a pause is held, so that a reader who catches up within the turn costs no system call.
+    if (this.codec.paused && !this.linkPaused) {
+      this.linkPaused = true
+      this.link.pause()
+    }
+    try {
+      this.codec.receive(chunk)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  onAlive(): void {
+    this.heartbeat?.heard(0)
+  }
+
+  onDrain(): void {
+    if (this.state === "closed") return
+    this.blocked = false
+    this.unconfirmedMessages = this.unconfirmedBytes = 0
+    this.heartbeat?.heard(0)
+    if (this.codec.pending > 0) this.flush()
+    else this.codec.release(!this.link.shares)
+    if (this.blocked || this.state !== "traffic") return
+    this.writable = true
+    this.owner.onDrain()
+  }
+
+  onClose(error?: Error): void {
+    if (this.state === "closed") return
+    const early = this.state !== "traffic"
+    this.state = "closed"
+    this.writable = false
+    this.deadline?.cancel()
+    this.heartbeat?.stop()
+    this.probes?.stop()
+    const reason = this.reason ?? (error === undefined ? undefined : wrap(error, "ECONNRESET"))
+    this.owner.onClose(this, reason ?? (early ? new EarshotError("ECONNRESET", "the peer closed during the handshake") : undefined))
+  }
+
+  onGreeting(greeting: Greeting): void {
+    if (greeting.mechanism !== this.mechanism.name)
+      throw new EarshotError(
+        "MECHANISM",
+        `peer uses the mechanism ${printable(greeting.mechanism) || "(none)"}, this socket ${this.mechanism.name}`,
+      )
+    this.minor = greeting.minor
+    this.state = "handshake"
+    const first = this.mechanism.start()
+    if (first !== undefined) this.command(first.name, first.body)
+  }
+
+  onMessage(message: Message, size: number): void {
+    if (this.state === "traffic") return this.owner.onMessage(message, size)
+    if (this.state === "closed") return
+    throw new EarshotError("EPROTO", "a message before the handshake was done")
+  }
+
+  onCommand(name: string, body: Uint8Array): void {
+    if (this.state === "handshake") return this.shake(name, body)
+    if (this.state !== "traffic") return
+    if (name === "PING") return this.pinged(body)
+    if (name === "PONG") return this.probes?.answer(body)
+    if (name === "ERROR") throw refusal(body)
+    this.owner.onCommand(name, body)
+  }
+
+  private shake(name: string, body: Uint8Array): void {
+    if (++this.commands > MAX_HANDSHAKE_COMMANDS) throw new EarshotError("EPROTO", "too many commands in the handshake")
+    const answer = this.mechanism.receive(name, body)
+    if (answer !== undefined) this.command(answer.name, answer.body)
+    const metadata = this.mechanism.peer
+    if (metadata === undefined) return
+    this.readPeer(metadata)
+    this.state = "traffic"
+    this.established = true
+    this.deadline?.cancel()
+    const { clock } = this.options
+    const options = this.options.heartbeat(this.earshot)
+    // A 3.0 peer knows no PING, so its silence proves nothing.
+    this.heartbeat = new Heartbeat(clock, new Beat(this), this.minor === 0 ? { ...options, interval: 0, timeout: 0 } : options)
+    this.writable = !this.blocked
+    this.owner.onReady(this)
+  }
+
+  private readPeer(metadata: Metadata): void {
+    this.metadata = metadata
+    const type = property(metadata, "Socket-Type")
+    if (type !== undefined) {
+      const name = printable(decodeText(type))
+      if (!this.options.accepts.includes(name as SocketType)) throw new EarshotError("INCOMPATIBLE", `peer is a ${name}`)
+      this.type = name as SocketType
+    }
+    const routingId = property(metadata, "Identity") ?? EMPTY
+    if (routingId.length > 255) throw new EarshotError("EPROTO", "a routing id of more than 255 bytes")
+    // Routing ids that begin with 00 are the ROUTER's own to give: a peer that claims one could pass for another.
+    if (routingId[0] === 0) throw new EarshotError("EPROTO", "a routing id that begins with a zero byte")
+    this.routingId = routingId
+    this.earshot = property(metadata, "X-Earshot") !== undefined
+    const max = Number(decodeText(property(metadata, "X-Earshot-Max") ?? EMPTY) || Infinity)
+    if (max >= 0) this.peerMax = max
+  }
+
+  private pinged(body: Uint8Array): void {
+    if (body.length < 2) throw new EarshotError("EPROTO", "a PING without its two bytes of time-to-live")
+    this.heartbeat?.ask((body[0]! * 256 + body[1]!) * 100)
+    // A peer that asks and never reads would have us gather answers without end.
+    if (this.blocked && this.codec.pending > COMMAND_BACKLOG) this.ignoredCommands++
+    else this.command("PONG", body.subarray(2, 2 + MAX_CONTEXT))
+  }
+
+  private fail(error: unknown): void {
+    const reason = wrap(error, "EPROTO")
+    // RFC 37 wants a reason for the peer. libzmq never reconnects after an ERROR (WIRE 0.9), nor after the mismatch it
+    // would find by itself; it is sent only while our READY is not out, for in traffic it means nothing.
+    if (this.state === "handshake" && reason.code === "INCOMPATIBLE" && !this.readyFlushed) {
+      this.codec.takeBack()
+      const text = `incompatible socket type`
+      const body = new Uint8Array(1 + text.length)
+      body[0] = text.length
+      for (let i = 0; i < text.length; i++) body[i + 1] = text.charCodeAt(i)
+      this.codec.command("ERROR", body)
+      this.reason = reason
+      this.flush()
+      this.link.close()
+      return this.onClose(reason)
+    }
+    this.end(reason)
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    this.options.clock.immediate(this.turn)
+  }
+
+  private readonly turn = (): void => {
+    this.scheduled = false
+    if (!this.blocked && this.state !== "closed" && this.codec.pending > 0) this.flush()
+  }
+
+  private flush(): void {
+    if (this.state === "handshake" || this.state === "traffic") this.readyFlushed = true
+    const { pending } = this.codec
+    const messages = this.unflushed
+    this.unflushed = 0
+    if (this.link.write(this.codec.flush())) {
+      this.codec.release(!this.link.shares)
+      return
+    }
+    this.blocked = true
+    this.writable = false
+    this.unconfirmedMessages += messages
+    this.unconfirmedBytes += pending
+  }
+}
+
+/** What a heartbeat may see and do of its session. */
+class Beat {
+  private readonly session: Session
+  constructor(session: Session) {
+    this.session = session
+  }
+  get paused(): boolean {
+    return this.session.readingPaused
+  }
+  get partial(): boolean {
+    return this.session.partial
+  }
+  ping(timeToLive: number): void {
+    this.session.command("PING", pingBody(timeToLive, EMPTY))
+  }
+  dead(error: EarshotError): void {
+    this.session.end(error)
+  }
+}

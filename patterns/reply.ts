@@ -1,0 +1,84 @@
+/** REP (RFC 28): takes a request, sends one reply to whoever asked, takes the next. */
+import { sizeOf } from "../lib/bytes.ts"
+import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
+import { EarshotError } from "../lib/errors.ts"
+import type { ReceiveOptions, SendOptions, SocketOptions } from "../lib/options.ts"
+import { Duplex } from "../lib/socket.ts"
+
+class ReplyPattern implements Pattern {
+  readonly type = "REP"
+  readonly accepts = ["REQ", "DEALER"] as const
+  private readonly host: PatternHost
+  /** The way back for the reply that is owed: everything up to the empty delimiter. */
+  private envelope: Message | undefined
+  /** Who asked; undefined when it is gone. */
+  private asker: Peer | undefined
+
+  constructor(host: PatternHost) {
+    this.host = host
+  }
+
+  attach(): void {}
+  offline(peer: Peer): void {
+    this.forget(peer)
+  }
+  detach(peer: Peer, unsent: Message[]): void {
+    this.forget(peer)
+    for (const message of unsent) peer.dropped("disconnected", 1, sizeOf(message))
+  }
+  onWritable(): void {
+    this.host.writable()
+  }
+
+  onMessage(peer: Peer, message: Message): void {
+    const delimiter = message.findIndex((frame) => frame.length === 0)
+    // Without a delimiter nobody could be answered.
+    if (delimiter === -1 || delimiter === message.length - 1) peer.dropped("malformed", 1, sizeOf(message))
+    else this.host.deliver(peer, message)
+  }
+  onTake(peer: Peer, message: Message): Message {
+    const body = message.findIndex((frame) => frame.length === 0) + 1
+    this.envelope = message.slice(0, body)
+    this.asker = peer.online ? peer : undefined
+    return message.slice(body)
+  }
+  mayTake(): boolean {
+    return this.envelope === undefined
+  }
+  checkSend(sendWaits: boolean): void {
+    if (sendWaits || this.envelope === undefined) throw new EarshotError("EFSM", "no request is waiting for a reply")
+  }
+  checkReceive(_sendWaits: boolean, receiveWaits: boolean): void {
+    if (receiveWaits) throw new EarshotError("EFSM", "a receive is pending already")
+    if (this.envelope !== undefined) throw new EarshotError("EFSM", "the last request has not been answered")
+  }
+
+  send(message: Message): boolean {
+    if (this.asker === undefined) {
+      this.host.dropped("disconnected", 1, sizeOf(message))
+    } else {
+      // Taken apart from what the user holds: a refused reply is sent again as it is.
+      if (!this.asker.send([...this.envelope!, ...message])) return false
+    }
+    this.envelope = this.asker = undefined
+    this.host.takable()
+    return true
+  }
+
+  private forget(peer: Peer): void {
+    if (this.asker !== peer) return
+    this.asker = undefined
+    // A reply that waits for room will never get it: it is dropped and counted.
+    this.host.writable()
+  }
+}
+
+/**
+ * Answers requests, one after another: `receive`, then `send`; anything else rejects EFSM. Options: those of every socket,
+ * of sending and of receiving sockets.
+ */
+export class Reply extends Duplex<ReplyPattern> {
+  constructor(options: Partial<SocketOptions & SendOptions & ReceiveOptions> = {}) {
+    super((host) => new ReplyPattern(host), options)
+  }
+}

@@ -1,0 +1,133 @@
+/** XPUB (RFC 29): a PUB that also receives: its peers' subscriptions, as messages, and what XSUBs send upstream. */
+import { EMPTY } from "../lib/bytes.ts"
+import { condition } from "../lib/confirm.ts"
+import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
+import { EarshotError } from "../lib/errors.ts"
+import { Fanout, readSubscription } from "../lib/fanout.ts"
+import { toFrame, type FrameLike } from "../lib/message.ts"
+import type { PatternOptions, ReceiveOptions, SendOptions, Settings, SocketOptions } from "../lib/options.ts"
+import { Duplex, defineOptions } from "../lib/socket.ts"
+
+const SUBSCRIBE = 1
+const CANCEL = 0
+
+class XPublisherPattern implements Pattern {
+  readonly type = "XPUB"
+  readonly accepts = ["SUB", "XSUB"] as const
+  /** Whose message the user received last: `manual` subscriptions are for it. */
+  last: Peer | undefined
+  private readonly host: PatternHost
+  private readonly settings: Settings
+  private readonly fanout = new Fanout()
+
+  constructor(host: PatternHost, settings: Settings) {
+    this.host = host
+    this.settings = settings
+  }
+
+  attach(peer: Peer): void {
+    this.fanout.attach(peer)
+  }
+  online(peer: Peer): void {
+    const { welcomeMessage } = this.settings
+    if (welcomeMessage.length > 0) peer.send([welcomeMessage as Uint8Array])
+  }
+  offline(peer: Peer): void {
+    this.fanout.clear(peer, (topic) => this.deserted(peer, topic))
+  }
+  detach(peer: Peer, unsent: Message[]): void {
+    this.fanout.detach(peer, unsent, (topic) => this.deserted(peer, topic))
+    if (this.last === peer) this.last = undefined
+  }
+  onWritable(): void {
+    this.host.writable()
+  }
+  onCommand(peer: Peer, name: string, body: Uint8Array): void {
+    if (name === "SUBSCRIBE") this.change(peer, body, true)
+    else if (name === "CANCEL") this.change(peer, body, false)
+  }
+  onMessage(peer: Peer, message: Message): void {
+    const change = readSubscription(message)
+    if (change === undefined) this.host.deliver(peer, message)
+    else this.change(peer, change.topic, change.subscribe)
+  }
+  onTake(peer: Peer, message: Message): Message {
+    this.last = peer
+    return message
+  }
+  send(message: Message): boolean {
+    return this.fanout.send(message, this.settings.invertMatching, this.settings.noDrop)
+  }
+  count(topic: Uint8Array): number {
+    return this.fanout.count(topic, this.settings.invertMatching)
+  }
+
+  /** The user's own subscription for the last peer, with `manual`. */
+  manual(topic: Uint8Array, subscribe: boolean): void {
+    if (!this.settings.manual) throw new EarshotError("EINVAL", "only with the option manual")
+    if (this.last === undefined) throw new EarshotError("EHOSTUNREACH", "the peer whose message was received last is gone, or none was received")
+    if (subscribe ? this.fanout.subscribe(this.last, topic) : this.fanout.cancel(this.last, topic)) this.host.changed()
+  }
+
+  private change(peer: Peer, topic: Uint8Array, subscribe: boolean): void {
+    const { manual, verbosity } = this.settings
+    if (manual) return this.tell(peer, subscribe ? SUBSCRIBE : CANCEL, topic)
+    const before = this.fanout.has(topic)
+    const changed = subscribe ? this.fanout.subscribe(peer, topic) : this.fanout.cancel(peer, topic)
+    const after = this.fanout.has(topic)
+    const all = verbosity === "all" || (verbosity === "subscriptions" && subscribe)
+    if (before !== after || all) this.tell(peer, subscribe ? SUBSCRIBE : CANCEL, topic)
+    if (changed) this.host.changed()
+  }
+
+  private deserted(peer: Peer, topic: Uint8Array): void {
+    if (!this.settings.manual) this.tell(peer, CANCEL, topic)
+  }
+
+  private tell(peer: Peer, kind: number, topic: Uint8Array): void {
+    const frame = new Uint8Array(1 + topic.length)
+    frame[0] = kind
+    frame.set(topic, 1)
+    this.host.deliver(peer, [frame])
+  }
+}
+
+type Own = Pick<PatternOptions, "noDrop" | "manual" | "verbosity" | "welcomeMessage" | "invertMatching">
+
+// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- the options are accessors, see defineOptions
+export interface XPublisher extends Own {}
+
+/**
+ * A Publisher that receives its peers' subscriptions as messages of one frame: 01 or 00, then the topic.
+ * Options: those of every socket, of sending and of receiving sockets, `noDrop`, `manual`, `verbosity`, `welcomeMessage`,
+ * `invertMatching`.
+ */
+export class XPublisher extends Duplex<XPublisherPattern> {
+  constructor(options: Partial<SocketOptions & SendOptions & ReceiveOptions & Own> = {}) {
+    super((host, settings) => new XPublisherPattern(host, settings), options)
+  }
+
+  /** With `manual`: subscribes the peer whose message was received last. Throws EINVAL without, EHOSTUNREACH when it is gone. */
+  subscribe(...topics: FrameLike[]): void {
+    for (const topic of topics.length === 0 ? [EMPTY] : topics) this.core.pattern.manual(toFrame(topic), true)
+  }
+
+  /** With `manual`: takes a subscription from the peer whose message was received last. Throws as `subscribe`. */
+  unsubscribe(...topics: FrameLike[]): void {
+    for (const topic of topics.length === 0 ? [EMPTY] : topics) this.core.pattern.manual(toFrame(topic), false)
+  }
+
+  /** To how many peers a message that begins with `topic` would go now. */
+  subscribers(topic: FrameLike = ""): number {
+    return this.core.pattern.count(toFrame(topic))
+  }
+
+  /** Resolves once `subscribers` peers (default 1) subscribe to messages that begin with `topic`; rejects TIMEOUT after `timeout` ms (10,000). */
+  ready(options: { readonly subscribers?: number; readonly topic?: FrameLike; readonly timeout?: number } = {}): Promise<void> {
+    const { subscribers = 1, topic = "", timeout = 10_000 } = options
+    const frame = toFrame(topic)
+    const count = (): number => this.core.pattern.count(frame)
+    return condition(this.core, () => count() >= subscribers, timeout, () => `${count()} of ${subscribers} subscribers`)
+  }
+}
+defineOptions(XPublisher, ["noDrop", "manual", "verbosity", "welcomeMessage", "invertMatching"])
