@@ -28,7 +28,7 @@ function run(file, args, options = {}) {
       ...options,
     }).trim()
   } catch (error) {
-    throw new Error([error.message, error.stdout, error.stderr].filter(Boolean).join("\n"))
+    throw new Error([error.message, error.stdout, error.stderr].filter(Boolean).join("\n"), { cause: error })
   }
 }
 

@@ -21,7 +21,7 @@ export function nativeParts(folder) {
     const found = installScripts
       .filter((name) => scripts?.[name] !== undefined)
       .map((name) => `${shown}: ${name} script`)
-    return gypfile === true ? [...found, `${shown}: gypfile`] : found
+    return gypfile === true ? found.concat(`${shown}: gypfile`) : found
   })
 }
 
