@@ -1,0 +1,48 @@
+// How long does a request of 64 bytes take to come back, between two processes?
+import { start } from "../support/sides.mjs"
+
+const SIZE = 64
+
+export function latency({ quick }) {
+  const name = "request/reply 64 B"
+  const total = quick ? 8_000 : 12_000
+  const row = (figure, theirs, more = {}) => ({
+    name: `${name}, ${figure}`,
+    ours: "earshot",
+    theirs,
+    figure,
+    unit: "µs",
+    ...more,
+  })
+  return [
+    {
+      name,
+      sides: ["zeromq", "earshot", "net", "libzmq", "ws"],
+      rows: [
+        row("p50", "net", { mark: { most: 1.3 }, quick: true }),
+        row("p50", "zeromq", { mark: { most: 0.5 }, quick: true }),
+        row("p50", "libzmq"),
+        row("p50", "ws"),
+        row("p99", "net", { quick: true }),
+        row("p99", "zeromq"),
+        row("p99", "libzmq"),
+      ],
+      run: (side) => measure(side, total),
+    },
+  ]
+}
+
+async function measure(side, total) {
+  const args = { size: SIZE, warm: 3_000, total }
+  const reply = start(side, "reply", args)
+  let request
+  try {
+    const { endpoint } = await reply.answer()
+    request = start(side, "request", { ...args, endpoint })
+    const result = await request.answer(reply)
+    await Promise.all([request.end(), reply.end()])
+    return result
+  } finally {
+    await Promise.all([request?.stop(), reply.stop()])
+  }
+}

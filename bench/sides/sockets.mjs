@@ -1,0 +1,95 @@
+// The roles that are one program text for Earshot and zeromq.js: `for await` and an awaited send for each message.
+// `zmq` is the module under test.
+import { epoch, orders, percentiles, say, settle, verify } from "../support/role.mjs"
+
+const beat = (interval) => (interval === undefined ? {} : { heartbeatInterval: interval })
+
+const ANY = "tcp://127.0.0.1:*"
+
+export function awaited(zmq) {
+  return {
+    async pull({ size, warm, total }) {
+      const pull = new zmq.Pull()
+      await pull.bind(ANY)
+      say({ endpoint: pull.lastEndpoint })
+      let count = 0
+      let start = 0
+      for await (const [frame] of pull) {
+        verify(frame.length, size)
+        if (++count === warm) start = performance.now()
+        if (count === total) break
+      }
+      say({ count, seconds: (performance.now() - start) / 1000 })
+      await pull.close()
+    },
+
+    async push({ endpoint, size, total }) {
+      const push = new zmq.Push()
+      void push.connect(endpoint)
+      const body = Buffer.alloc(size)
+      for (let n = 0; n < total; n++) await push.send(body)
+      await push.close()
+    },
+
+    async reply({ total }) {
+      const reply = new zmq.Reply()
+      await reply.bind(ANY)
+      say({ endpoint: reply.lastEndpoint })
+      let count = 0
+      for await (const [frame] of reply) {
+        await reply.send(frame)
+        if (++count === total) break
+      }
+      await reply.close()
+    },
+
+    async request({ endpoint, size, warm, total }) {
+      const request = new zmq.Request()
+      void request.connect(endpoint)
+      const body = Buffer.alloc(size)
+      const times = new Float64Array(total - warm)
+      for (let n = 0; n < total; n++) {
+        const start = performance.now()
+        await request.send(body)
+        const [frame] = await request.receive()
+        if (n >= warm) times[n - warm] = performance.now() - start
+        verify(frame.length, size)
+      }
+      say(percentiles(times))
+      await request.close()
+    },
+
+    // One listener and many sockets, one connection and one message each.
+    async gather({ heartbeat }) {
+      const pull = new zmq.Pull({ backlog: 4096, ...beat(heartbeat) })
+      await pull.bind(ANY)
+      say({ endpoint: pull.lastEndpoint })
+      let held = 0
+      for await (const more of orders()) {
+        for (let n = 0; n < more; n++) await pull.receive()
+        const at = epoch()
+        await settle()
+        say({ held: (held += more), at })
+      }
+    },
+
+    async crowd({ endpoint, heartbeat }) {
+      if (zmq.context !== undefined) zmq.context.maxSockets = 8192
+      const sockets = []
+      say({ ready: true })
+      for await (const more of orders()) {
+        const begun = epoch()
+        const sent = []
+        for (let n = 0; n < more; n++) {
+          const push = new zmq.Push(beat(heartbeat))
+          void push.connect(endpoint)
+          sent.push(push.send("hi"))
+          sockets.push(push)
+        }
+        await Promise.all(sent)
+        await settle()
+        say({ begun })
+      }
+    },
+  }
+}
