@@ -76,12 +76,17 @@ async function main() {
 
   console.log("\nmedian (min..max) of alternating runs; a ratio is the median of the ratios of the pairs\n")
   console.log(table(rows))
-  const failures = rows.flatMap((row) => row.problems.filter((one) => !one.missing).map((one) => `${row.name}: ${one.side}: ${one.text}`))
+  const failures = rows.flatMap((row) =>
+    row.problems.filter((one) => !one.missing).map((one) => `${row.name}: ${one.side}: ${one.text}`),
+  )
   if (failures.length > 0) console.log(`\nFailed:\n${failures.join("\n")}`)
   const marked = rows.filter((row) => row.mark !== undefined)
   const minutes = ((Date.now() - began.getTime()) / 60_000).toFixed(1)
-  console.log(`\n${marked.filter((row) => row.reached).length} of ${marked.length} marks reached, in ${minutes} minutes`)
-  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ machine, sides, pairs, seconds, quick, rows }, undefined, 1))
+  console.log(
+    `\n${marked.filter((row) => row.reached).length} of ${marked.length} marks reached, in ${minutes} minutes`,
+  )
+  if (options.json !== undefined)
+    writeFileSync(options.json, JSON.stringify({ machine, sides, pairs, seconds, quick, rows }, undefined, 1))
   if (failures.length > 0) process.exitCode = 1
 }
 

@@ -32,7 +32,10 @@ export function startup({ pairs }) {
 function measure(side) {
   if (side === "earshot" && !existsSync(`${root}/dist/lib/index.js`)) throw new Missing("not built")
   const begun = performance.now()
-  const ran = spawnSync(process.execPath, ["--input-type=module", "--eval", programs[side]], { cwd: root, encoding: "utf8" })
+  const ran = spawnSync(process.execPath, ["--input-type=module", "--eval", programs[side]], {
+    cwd: root,
+    encoding: "utf8",
+  })
   if (ran.status !== 0) throw new Error(ran.stderr)
   return { ms: performance.now() - begun }
 }

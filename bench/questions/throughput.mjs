@@ -26,12 +26,21 @@ export function throughput({ seconds }) {
     return {
       name,
       // Who is compared with whom stands side by side.
-      sides: ["zeromq", "earshot:await", "libzmq:new", "earshot:callback", ...(large ? ["net", "libzmq:constant"] : []), "ws"],
+      sides: [
+        "zeromq",
+        "earshot:await",
+        "libzmq:new",
+        "earshot:callback",
+        ...(large ? ["net", "libzmq:constant"] : []),
+        "ws",
+      ],
       rows: [
         row("await", "libzmq:new", { mark: marks.await, quick }),
         row("callback", "libzmq:new", { mark: marks.callback, quick }),
         row("await", "zeromq", size === 16 ? { mark: { least: 10 }, quick } : {}),
-        ...(large ? [row("callback", "net"), row("callback", "libzmq:constant", { rival: "libzmq C, send_const" })] : []),
+        ...(large
+          ? [row("callback", "net"), row("callback", "libzmq:constant", { rival: "libzmq C, send_const" })]
+          : []),
         ...(size === 1_048_576 ? [] : [row("callback", "ws")]),
       ],
       run: (side, mode, total = guess(side, size)) => measure(side, mode, size, total, seconds),

@@ -2,7 +2,7 @@
 import { once } from "node:events"
 import { missing, percentiles, play, say, verify } from "../support/role.mjs"
 
-const ws = await import("ws").catch(() => missing("npm ws is not installed"))
+const ws = await import("ws").catch(() => missing("missing: npm ws is not installed"))
 const options = { perMessageDeflate: false, maxPayload: 0 }
 
 async function listening(onSocket) {

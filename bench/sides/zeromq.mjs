@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises"
 import { missing, play, say, verify } from "../support/role.mjs"
 import { awaited } from "./sockets.mjs"
 
-const module = await import("zeromq").catch((error) => missing(`missing: ${error.message.split("\n")[0]}`))
+const module = await import("zeromq").catch((error) => missing(`missing: ${error.code ?? error.message}`))
 const zmq = module.default ?? module
 
 const roles = {

@@ -45,6 +45,8 @@ function add(map, key, value) {
 
 function print(map, total, count) {
   for (const [key, value] of [...map].sort((a, b) => b[1] - a[1]).slice(0, count)) {
-    console.log(`${((value / total) * 100).toFixed(1).padStart(6)} %  ${(value / 1000).toFixed(0).padStart(6)} ms  ${key}`)
+    console.log(
+      `${((value / total) * 100).toFixed(1).padStart(6)} %  ${(value / 1000).toFixed(0).padStart(6)} ms  ${key}`,
+    )
   }
 }

@@ -69,7 +69,7 @@ async function prepareZeromq() {
     const npm = JSON.parse(readFileSync(join(bench, "..", "node_modules", "zeromq", "package.json"), "utf8")).version
     return `zeromq.js: npm zeromq ${npm} with libzmq ${version}`
   } catch (error) {
-    return `zeromq.js: missing: ${error.message.split("\n")[0]}`
+    return `zeromq.js: ${error.message.split("\n")[0]}`
   }
 }
 

@@ -6,7 +6,12 @@ const header = ["what", "unit", "Earshot", "rival", "theirs", "ours/theirs", "ma
 export function table(rows) {
   const lines = [header, ...rows.map(cells)]
   const widths = header.map((_, i) => Math.max(...lines.map((line) => line[i].length)))
-  const text = lines.map((line) => line.map((cell, i) => cell.padEnd(widths[i])).join(" | ").trimEnd())
+  const text = lines.map((line) =>
+    line
+      .map((cell, i) => cell.padEnd(widths[i]))
+      .join(" | ")
+      .trimEnd(),
+  )
   text.splice(1, 0, widths.map((width) => "-".repeat(width)).join("-|-"))
   return text.join("\n")
 }
