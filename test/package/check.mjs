@@ -145,6 +145,7 @@ await check("bundles, minified for Node", async () => {
       platform: "node",
       minify: true,
       write: false,
+      logLevel: "silent",
     })
     const [{ contents: code }] = outputFiles
     return `${kB(code.length)} (${kB(gzipSync(code).length)} gzipped)`
