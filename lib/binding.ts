@@ -76,8 +76,7 @@ export class Binding implements PipeOwner {
   private async end(linger: number): Promise<void> {
     const { core } = this
     core.bindings.delete(this)
-    await this.acceptor.close()
-    await Promise.all([...this.pipes].map((pipe) => finish(core, pipe, linger)))
+    await Promise.all([this.acceptor.close(), ...[...this.pipes].map((pipe) => finish(core, pipe, linger))])
     core.emit("close", { address: this.endpoint })
   }
 }

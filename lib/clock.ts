@@ -66,7 +66,8 @@ function createSystemClock(): Clock {
 function messageChannelImmediate(): (callback: () => void) => void {
   const channel = new MessageChannel()
   const queue: (() => void)[] = []
-  channel.port1.onmessage = () => queue.shift()?.()
+  channel.port1.addEventListener("message", () => queue.shift()?.())
+  channel.port1.start()
   return (callback) => {
     queue.push(callback)
     channel.port2.postMessage(0)

@@ -19,7 +19,12 @@ export async function confirmed(core: Core): Promise<void> {
   for (const connection of core.connections)
     if (!connection.settled)
       all.push(within(core, connection.first, connection.endpoint).then(() => connection.pipe && answered(core, connection.pipe)))
-  await Promise.all(all)
+  core.clock.hold()
+  try {
+    await Promise.all(all)
+  } finally {
+    core.clock.release()
+  }
 }
 
 function answered(core: Core, pipe: Pipe): Promise<void> {
@@ -34,20 +39,11 @@ function answered(core: Core, pipe: Pipe): Promise<void> {
 
 function within(core: Core, promise: Promise<void>, endpoint: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    core.clock.hold()
     const timer = core.clock.timeout(
-      () => done(() => reject(new EarshotError("TIMEOUT", `no handshake with ${endpoint} within ${HANDSHAKE} ms`))),
+      () => reject(new EarshotError("TIMEOUT", `no handshake with ${endpoint} within ${HANDSHAKE} ms`)),
       HANDSHAKE,
     )
-    const done = (settle: () => void): void => {
-      timer.cancel()
-      core.clock.release()
-      settle()
-    }
-    promise.then(
-      () => done(resolve),
-      (error: unknown) => done(() => reject(error as Error)),
-    )
+    promise.finally(() => timer.cancel()).then(resolve, reject)
   })
 }
 
@@ -66,7 +62,7 @@ export function condition(core: Core, holds: () => boolean, timeout: number, wha
         ? undefined
         : core.clock.timeout(() => settle(() => reject(new EarshotError("TIMEOUT", `${what()} after ${timeout} ms`))), timeout)
     const settle = (act: () => void): void => {
-      core.watchers.delete(look)
+      if (!core.watchers.delete(look)) return
       timer?.cancel()
       core.clock.release()
       act()

@@ -61,7 +61,7 @@ export class Connection implements PipeOwner {
     this.resolveFirst()
   }
 
-  offline(pipe: Pipe, session: Session, error: EarshotError | undefined): void {
+  offline(pipe: Pipe, _session: Session, error: EarshotError | undefined): void {
     if (pipe.onGone !== undefined) pipe.onGone()
     else if (!this.lasting) this.pipe = undefined
     if (!pipe.finishing || pipe.queued > 0) this.dialer.ended(error)

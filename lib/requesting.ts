@@ -51,10 +51,10 @@ export function inFlight(
   return new Promise((resolve, reject) => {
     core.clock.hold()
     const leave = (): void => {
+      if (!core.watchers.delete(look)) return
       asker.close(question)
       timer?.cancel()
       signal?.removeEventListener("abort", abort)
-      core.watchers.delete(look)
       core.clock.release()
     }
     const fail = (error: unknown): void => {

@@ -51,9 +51,9 @@ export class Session implements LinkSink {
   routingId: Uint8Array = EMPTY
   metadata: Metadata = new Map()
   /** The peer is an Earshot socket. */
-  earshot = false
+  earshot: boolean = false
   /** The largest message that the peer says it takes. */
-  peerMax = Infinity
+  peerMax: number = Infinity
   /** Messages and bytes of the write that the link has not confirmed. */
   unconfirmedMessages = 0
   unconfirmedBytes = 0
