@@ -17,6 +17,7 @@ const entries = Object.keys(manifest.exports)
   .map((path) => path.replace(/^\./, manifest.name))
 const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
 let failed = 0
+process.on("exit", () => rmSync(temp, { recursive: true, force: true }))
 
 /** Runs a program without a shell and returns what it printed; throws with all of it when it fails. */
 function run(file, args, options = {}) {
@@ -104,6 +105,8 @@ await check("npm pack", () => {
   if (strays.length > 0) throw new Error(`does not belong in the package: ${strays.join(", ")}`)
   return `${packed.files.length} files, ${kB(statSync(tarball).size)} packed, ${kB(packed.unpackedSize)} unpacked`
 })
+// Nothing else can be asked of a package that isn't there.
+if (tarball === "") process.exit(1)
 await check("publint", () => void tool("publint", ["run", tarball, "--strict"]))
 await check(
   "attw",
@@ -153,5 +156,4 @@ await check("bundles, minified for Node", async () => {
   return size(`export * from "earshot"`)
 })
 
-rmSync(temp, { recursive: true, force: true })
 process.exitCode = failed > 0 ? 1 : 0
