@@ -1,115 +1,140 @@
 /**
- * `inproc://`: within one process, in memory. What is written is delivered in a later turn, by reference: nothing of what
- * goes through may be written to afterwards.
+ * Within one process, by names that live in the transport object. Two links joined in memory: what one writes the other
+ * is given in a later turn, by reference, all that was written since in one go. Runs in browsers, too.
  */
 import { asFrame } from "../lib/bytes.ts"
 import type { Clock } from "../lib/clock.ts"
-import type { Link, LinkSink, Listener, Transport } from "../lib/contract.ts"
-import { EarshotError, wrap } from "../lib/errors.ts"
+import type { Link, LinkSink, Listener, Transport, TransportOptions } from "../lib/contract.ts"
+import { EarshotError } from "../lib/errors.ts"
 
-/** Bytes under way in one direction at which `write` says wait. */
-const MAX_UNDER_WAY = 256 * 1024
+/** Bytes under way in one direction above which `write` asks to wait. */
+const HIGH = 256 * 1024
+
+/** The transport `inproc`. Two of these objects know nothing of each other's names. */
+export function inproc(): Transport {
+  const bound = new Map<string, Bound>()
+  /** Who dialled a name before it was bound, in order (libzmq lets them wait, too). */
+  const waiting = new Map<string, Set<() => void>>()
+  let unnamed = 0
+
+  const check = (address: string, side: "bind" | "connect"): string => {
+    if (address === "") throw new EarshotError("EINVAL", "inproc:// and no name")
+    if (address === "*" && side === "connect")
+      throw new EarshotError("EINVAL", "inproc://* is for binding; say where to connect to")
+    return address
+  }
+
+  const dial = (name: string, { clock }: TransportOptions, signal: AbortSignal): Promise<Link> =>
+    new Promise((resolve, reject) => {
+      check(name, "connect")
+      if (signal.aborted) return reject(abortError(signal))
+      let done = false
+      const onAbort = (): void => {
+        leave()
+        reject(abortError(signal))
+      }
+      const leave = (): void => {
+        signal.removeEventListener("abort", onAbort)
+        const others = waiting.get(name)
+        if (others?.delete(wake) && others.size === 0) waiting.delete(name)
+      }
+      // In a turn of its own: whoever binds or dials is not called back by it.
+      const wake = (): void => clock.immediate(connect)
+      const connect = (): void => {
+        const there = bound.get(name)
+        if (there === undefined || done || signal.aborted) return
+        done = true
+        leave()
+        const [near, far] = InprocLink.pair(`inproc://${name}`, clock, there.clock)
+        resolve(near)
+        there.onLink(far)
+      }
+      signal.addEventListener("abort", onAbort)
+      const others = waiting.get(name)
+      if (others === undefined) waiting.set(name, new Set([wake]))
+      else others.add(wake)
+      if (bound.has(name)) wake()
+    })
+
+  const listen = async (
+    address: string,
+    { clock }: TransportOptions,
+    onLink: (link: Link) => void,
+  ): Promise<Listener> => {
+    let name = check(address, "bind")
+    if (name === "*") {
+      do name = `unnamed-${++unnamed}`
+      while (bound.has(name))
+    }
+    if (bound.has(name)) throw new EarshotError("EADDRINUSE", `inproc://${name} is in use`)
+    const mine: Bound = { clock, onLink }
+    bound.set(name, mine)
+    for (const wake of waiting.get(name) ?? []) wake()
+    return {
+      address: name,
+      close: async () => {
+        if (bound.get(name) === mine) bound.delete(name)
+      },
+    }
+  }
+
+  return { scheme: "inproc", check, dial, listen }
+}
 
 interface Bound {
-  accept(link: Link): void
+  readonly clock: Clock
+  readonly onLink: (link: Link) => void
 }
 
-/** Links within the process, by names of this transport object: register it, or import `earshot`, which does. */
-export function inproc(): Transport {
-  const names = new Map<string, Bound>()
-  /** Dials that came before the bind, as libzmq allows. */
-  const early = new Map<string, Set<() => void>>()
-  let count = 0
-
-  return {
-    scheme: "inproc",
-    check(address, side) {
-      if (address === "*" && side === "connect") throw new EarshotError("EINVAL", "inproc://* can be bound only")
-      if (address.length > 255) throw new EarshotError("EINVAL", "an inproc name of more than 255 characters")
-      return address
-    },
-
-    dial(address, { clock }, signal): Promise<Link> {
-      return new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(wrap(signal.reason, "ECANCELED"))
-        const connect = (): void => {
-          const bound = names.get(address)
-          if (bound === undefined) return
-          leave()
-          const [near, far] = InprocLink.pair(clock, `inproc://${address}`)
-          bound.accept(far)
-          resolve(near)
-        }
-        const leave = (): void => {
-          signal.removeEventListener("abort", abort)
-          const waiting = early.get(address)
-          waiting?.delete(connect)
-          if (waiting?.size === 0) early.delete(address)
-        }
-        const abort = (): void => {
-          leave()
-          reject(wrap(signal.reason, "ECANCELED"))
-        }
-        signal.addEventListener("abort", abort)
-        const waiting = early.get(address) ?? new Set()
-        early.set(address, waiting.add(connect))
-        connect()
-      })
-    },
-
-    listen(address, _options, onLink): Promise<Listener> {
-      const name = address === "*" ? `auto-${++count}` : address
-      if (names.has(name)) return Promise.reject(new EarshotError("EADDRINUSE", `inproc://${name} is in use`))
-      const bound: Bound = { accept: onLink }
-      names.set(name, bound)
-      for (const connect of [...(early.get(name) ?? [])]) connect()
-      return Promise.resolve({
-        address: name,
-        close() {
-          if (names.get(name) === bound) names.delete(name)
-          return Promise.resolve()
-        },
-      })
-    },
-  }
+function abortError(signal: AbortSignal): EarshotError {
+  return signal.reason instanceof EarshotError
+    ? signal.reason
+    : new EarshotError("ECANCELED", "the attempt to connect was aborted", signal.reason)
 }
 
+/**
+ * Each end keeps what is under way to it; the other end reads its size as `unconfirmed`. An end that closes marks the
+ * other one `ending`: that delivers what it has, and then both are over.
+ */
 class InprocLink implements Link {
   readonly protocol = "zmtp"
   readonly shares = true
   readonly remote: string
-  readonly host = undefined
+  readonly host: undefined
   private readonly clock: Clock
   private other!: InprocLink
   private sink: LinkSink | undefined
-  /** From the other side, in order, not delivered yet. */
-  private incoming: Uint8Array[] = []
-  private incomingBytes = 0
+  private inbox: Uint8Array[] = []
+  private bytes = 0
   private scheduled = false
   private paused = false
-  /** `write` has returned false and `onDrain` is due. */
-  private waiting = false
-  /** We have ended; the other side has. */
-  private closed = false
-  private otherClosed = false
+  /** A write returned false, and `onDrain` is due. */
+  private blocked = false
+  /** `close` or `destroy` was called, or the other side ended it: nothing is written or delivered any more. */
   private over = false
-  private error: Error | undefined
+  /** The other side closed. */
+  private ending = false
+  private reported = false
+  /** Both ends are over for good. */
+  private dead = false
+  private reason: Error | undefined
+  /** What was under way to the other side when it all ended. */
+  private lost = 0
 
-  constructor(clock: Clock, remote: string) {
-    this.clock = clock
+  private constructor(remote: string, clock: Clock) {
     this.remote = remote
+    this.clock = clock
   }
 
-  static pair(clock: Clock, remote: string): [InprocLink, InprocLink] {
-    const a = new InprocLink(clock, remote)
-    const b = new InprocLink(clock, remote)
+  static pair(remote: string, near: Clock, far: Clock): [InprocLink, InprocLink] {
+    const [a, b] = [new InprocLink(remote, near), new InprocLink(remote, far)]
     a.other = b
     b.other = a
     return [a, b]
   }
 
   get unconfirmed(): number {
-    return this.other.incomingBytes
+    return this.dead ? this.lost : this.other.bytes
   }
 
   start(sink: LinkSink): void {
@@ -119,15 +144,16 @@ class InprocLink implements Link {
 
   write(chunks: readonly Uint8Array[]): boolean {
     const { other } = this
-    if (this.closed || this.over || other.over || other.closed) return true
+    // One that closed throws away what still comes in.
+    if (this.over || other.over) return true
     for (let i = 0; i < chunks.length; i++) {
-      other.incoming.push(asFrame(chunks[i]!))
-      other.incomingBytes += chunks[i]!.length
+      const chunk = asFrame(chunks[i]!)
+      other.inbox.push(chunk)
+      other.bytes += chunk.length
     }
     other.schedule()
-    if (other.incomingBytes < MAX_UNDER_WAY) return true
-    this.waiting = true
-    return false
+    if (other.bytes > HIGH) this.blocked = true
+    return !this.blocked
   }
 
   pause(): void {
@@ -135,77 +161,79 @@ class InprocLink implements Link {
   }
 
   resume(): void {
+    if (!this.paused) return
     this.paused = false
     this.schedule()
   }
 
   close(): void {
-    if (this.closed || this.over) return
-    this.closed = true
-    this.drop()
-    this.resume()
-    this.other.end()
+    if (this.over) return
+    this.over = true
+    this.inbox = []
+    this.bytes = 0
+    this.other.ending = true
+    this.other.schedule()
+    // What the other side waits to see delivered is thrown away.
+    this.schedule()
   }
 
   destroy(error?: Error): void {
-    if (this.over) return
-    this.error ??= error
-    this.closed = this.otherClosed = true
-    this.drop()
-    this.schedule()
-    this.other.drop()
-    this.other.end()
+    if (this.dead) return
+    this.reason = error
+    this.finish(new EarshotError("ECONNRESET", "the other side dropped the link"))
   }
 
-  /** The other side has ended: what came before is delivered first. */
-  private end(): void {
-    this.otherClosed = true
-    this.schedule()
-  }
-
-  private drop(): void {
-    this.incoming = []
-    this.incomingBytes = 0
+  /** For both ends: what is under way is lost. */
+  private finish(reasonOfOther?: Error): void {
+    const { other } = this
+    for (const end of [this, other]) {
+      end.lost = end.other.bytes
+      end.dead = end.over = true
+    }
+    other.reason = reasonOfOther
+    for (const end of [this, other]) {
+      end.inbox = []
+      end.bytes = 0
+      end.schedule()
+    }
   }
 
   private schedule(): void {
-    if (this.scheduled || this.over) return
+    if (this.scheduled || this.sink === undefined) return
     this.scheduled = true
-    this.clock.immediate(() => {
-      this.scheduled = false
-      this.deliver()
-    })
+    this.clock.immediate(this.turn)
   }
 
-  private deliver(): void {
-    if (this.over) return
-    const { incoming } = this
+  private readonly turn = (): void => {
+    this.scheduled = false
+    const sink = this.sink!
+    this.deliver(sink)
+    this.drained()
+    this.other.drained()
+    if (this.ending && this.inbox.length === 0 && !this.dead) this.finish()
+    if (!this.dead || this.reported) return
+    this.reported = true
+    sink.onClose(this.reason)
+  }
+
+  /** What is there as the turn begins; what is written during it has the next one. */
+  private deliver(sink: LinkSink): void {
+    const { inbox } = this
+    const count = inbox.length
     let next = 0
-    while (next < incoming.length && !this.paused && !this.closed && this.sink !== undefined) {
-      const chunk = incoming[next++]!
-      this.incomingBytes -= chunk.length
-      this.sink.onData(chunk)
-      if (this.incoming !== incoming) break
+    while (next < count && !this.paused && this.inbox === inbox) {
+      const chunk = inbox[next++]!
+      this.bytes -= chunk.length
+      sink.onData(chunk)
     }
-    if (this.incoming === incoming && next > 0) this.incoming = incoming.slice(next).concat(this.incoming.slice(incoming.length))
-    if (this.incoming.length === 0) this.other.drained()
-    this.finish()
+    if (this.inbox !== inbox) return
+    this.inbox = next === inbox.length ? [] : inbox.slice(next)
+    if (this.inbox.length > 0 && !this.paused) this.schedule()
   }
 
   private drained(): void {
-    if (!this.waiting || this.over || this.closed) return
-    this.waiting = false
-    this.sink?.onDrain()
-  }
-
-  /** Over once both have ended (the other side's end makes ours) and nothing is left to deliver or to be delivered. */
-  private finish(): void {
-    if (this.sink === undefined || this.incoming.length > 0) return
-    if (!this.otherClosed && !(this.closed && this.other.incoming.length === 0)) return
-    this.over = true
-    if (!this.closed) this.other.end()
-    this.closed = true
-    this.sink.onClose(this.error)
-    this.other.schedule()
+    if (!this.blocked || this.dead || this.sink === undefined || this.other.bytes > 0) return
+    this.blocked = false
+    this.sink.onDrain()
   }
 }

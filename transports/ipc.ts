@@ -1,140 +1,224 @@
 /**
- * `ipc://`: Unix sockets by path, abstract names (`@name`, Linux, Node 22 and newer), named pipes on Windows.
+ * Unix sockets by path, abstract names (`@name`, Linux with Node 22), and named pipes on Windows.
  *
- * A socket is bound under a temporary name and gets its own by a hard link, which fails where something has the name: so
- * nothing is ever bound over, and the name is ours to remove, which we do only while it is still the same file. What is
- * found under the name is dialled: a live one is left alone; a stale one is renamed, looked at once more, and removed.
+ * A path is a name that outlives its owner, so binding must tell a dead owner's from a living one's, and nobody may take
+ * a living one's while two do so at once:
+ *   1. We bind and listen under a passing name beside the path, then link() it to the path. That fails where something is
+ *      there already: nothing is ever bound over, and whoever finds the path finds a socket that listens.
+ *   2. If something is there, we link() it to a second passing name that is the same for everybody who wants this path.
+ *      That fails if another one is at it. So there is one at a time, and what we look at can't be swapped meanwhile.
+ *   3. We dial that second name. Refused: nobody listens, and the path is unlinked. Else the address is in use.
+ * rename() over the path, or unlink() after a look at the path itself, would each let the second of two racers take away
+ * what the first has just bound.
  */
-import fs from "node:fs/promises"
-import net from "node:net"
-import os from "node:os"
-import path from "node:path"
+import { lstat, link, mkdtemp, rmdir, unlink } from "node:fs/promises"
+import * as net from "node:net"
+import { tmpdir } from "node:os"
+import { basename, dirname, join, resolve } from "node:path"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
-import { EarshotError, wrap } from "../lib/errors.ts"
-import { NetLink, dial, listen } from "./net.ts"
+import { EarshotError } from "../lib/errors.ts"
+import { bindError, dialSocket, listenServer, NetLink } from "./net.ts"
 
-/** What fits into the system's `sun_path`. */
-const MAX_PATH = 107
-
-/** What is known of the platform, so that its rules can be tested anywhere. */
-export interface IpcPlatform {
-  readonly platform: string
+/** What decides how an address is spelt for the system. */
+export interface Platform {
+  readonly system: string
   readonly nodeMajor: number
 }
 
-const here: IpcPlatform = { platform: process.platform, nodeMajor: Number(process.versions.node.split(".")[0]) }
+const here: Platform = {
+  system: process.platform,
+  nodeMajor: Number.parseInt(process.versions.node, 10),
+}
 
-/** Unix sockets and named pipes for sockets: register it, or import `earshot`, which does. */
+/** The transport `ipc`. */
 export function ipc(): Transport {
   return {
     scheme: "ipc",
     check(address, side) {
-      if (address === "*" && side === "bind") return address
-      if (address === "*") throw new EarshotError("EINVAL", "ipc://* can be bound only")
-      systemPath(address, here)
+      if (address !== "*") systemPath(address, here)
+      else if (side === "connect") throw new EarshotError("EINVAL", "ipc://* is for binding; say where to connect to")
       return address
     },
-
-    dial(address, options, signal): Promise<Link> {
-      return dial({ path: systemPath(address, here) }, signal, `ipc://${address}`, (socket) => makeLink(socket, address, options))
+    dial: async (address, { clock }, signal) => {
+      const path = systemPath(address, here)
+      return dialSocket({ path }, signal, (socket) => new NetLink(socket, `ipc://${address}`, undefined, clock))
     },
-
-    async listen(address, options, onLink, onError): Promise<Listener> {
-      const directory = address === "*" ? await fs.mkdtemp(path.join(os.tmpdir(), "earshot-")) : undefined
-      const name = directory === undefined ? address : path.join(directory, "socket")
-      const onSocket = (socket: net.Socket): void => onLink(makeLink(socket, name, options))
-      const target = systemPath(name, here)
-      if (here.platform === "win32" || name.startsWith("@")) {
-        const server = await listen({ path: target, backlog: options.backlog }, `ipc://${name}`, onSocket, onError)
-        return { address: name, close: () => (server.close(), Promise.resolve()) }
-      }
-      return bindPath(name, directory, options, onSocket, onError)
-    },
+    listen,
   }
 }
 
-/** What the system calls an address. Throws EINVAL for one that can't be, ENOTSUP for one that can't be here. */
-export function systemPath(address: string, on: IpcPlatform): string {
-  if (on.platform === "win32") return address.startsWith("\\\\.\\pipe\\") ? address : `\\\\.\\pipe\\${address.replaceAll("/", "\\")}`
-  if (new TextEncoder().encode(address).length > MAX_PATH)
-    throw new EarshotError("EINVAL", `ipc path of more than ${MAX_PATH} bytes (ENAMETOOLONG)`)
-  if (!address.startsWith("@")) return address
-  if (address.length === 1) throw new EarshotError("EINVAL", "an abstract name is not empty")
-  if (on.platform !== "linux") throw new EarshotError("ENOTSUP", "abstract names are Linux's")
-  if (on.nodeMajor < 22) throw new EarshotError("ENOTSUP", "abstract names need Node 22: older ones pad them, so that no other program finds them")
+// --- Addresses ---
+
+/** The name for the system. Throws EarshotError `EINVAL` for what can't be one, `ENOTSUP` for what this platform lacks. */
+export function systemPath(address: string, { system, nodeMajor }: Platform): string {
+  if (address === "" || address.includes("\0")) throw invalid(address, "it is no path")
+  if (system === "win32") {
+    if (/^\\\\[.?]\\pipe\\./i.test(address)) return address
+    // A pipe's name may be any characters but backslashes, 256 with what stands before them.
+    if (address.length > 247) throw invalid(address, "ENAMETOOLONG: the name of a pipe ends at 247 characters")
+    return `\\\\.\\pipe\\${address.replaceAll("\\", "/")}`
+  }
+  const limit = pathLimit(system)
+  const size = Buffer.byteLength(address)
+  if (size > limit) throw invalid(address, `ENAMETOOLONG: ${size} bytes, and ${limit} are the limit`)
+  if (!address.startsWith("@")) {
+    if (/(^|\/)\.{0,2}$/.test(address)) throw invalid(address, "it names a directory")
+    return address
+  }
+  if (address === "@") throw invalid(address, "the name behind @ is missing")
+  if (system !== "linux") throw new EarshotError("ENOTSUP", `ipc://${address}: only Linux has abstract names`)
+  // Older ones pad the name with zeros to its full length, so that no other program would find it.
+  if (nodeMajor < 22) throw new EarshotError("ENOTSUP", `ipc://${address}: abstract names need Node 22`)
   return `\0${address.slice(1)}`
 }
 
-function makeLink(socket: net.Socket, address: string, options: TransportOptions): Link {
-  return new NetLink(socket, options.clock, `ipc://${address}`, undefined)
+/** Bytes of sockaddr_un.sun_path without its final zero. */
+function pathLimit(system: string): number {
+  return system === "linux" ? 107 : 103
 }
 
-async function bindPath(
-  name: string,
-  directory: string | undefined,
+function invalid(address: string, why: string): EarshotError {
+  return new EarshotError("EINVAL", `bad address ipc://${address}: ${why}`)
+}
+
+// --- Listening ---
+
+async function listen(
+  address: string,
   options: TransportOptions,
-  onSocket: (socket: net.Socket) => void,
+  onLink: (link: Link) => void,
   onError: (error: Error) => void,
 ): Promise<Listener> {
-  const temporary = path.join(path.dirname(name), `.${[...options.clock.randomBytes(4)].map((byte) => byte.toString(36)).join("")}`)
-  systemPath(temporary, here)
-  const server = await listen({ path: temporary, backlog: options.backlog }, `ipc://${name}`, onSocket, onError)
+  // A directory of its own (mode 0700) keeps others out, whatever the umask.
+  const directory =
+    address === "*" && here.system !== "win32" ? await mkdtemp(join(tmpdir(), "earshot-")).catch(rethrow) : undefined
+  const name = address !== "*" ? address : directory !== undefined ? join(directory, "socket") : uniqueName(options)
+  const path = systemPath(name, here)
+  const server = net.createServer({ allowHalfOpen: true }, (socket) =>
+    onLink(new NetLink(socket, `ipc://${name}`, undefined, options.clock)),
+  )
+  const open = (path: string): Promise<void> => listenServer(server, { path, backlog: options.backlog }, onError)
+  if (here.system === "win32" || name.startsWith("@")) {
+    await open(path)
+    return { address: name, close: async () => void server.close() }
+  }
+  let release: () => Promise<void>
   try {
-    await claim(temporary, name)
+    release = await bindPath(path, open, options)
   } catch (error) {
     server.close()
-    throw wrap(error, "EADDRNOTAVAIL")
+    if (directory !== undefined) await rmdir(directory).catch(() => {})
+    throw bindError(error)
   }
-  const { ino } = await fs.lstat(name)
-  await fs.unlink(temporary)
-  return {
-    address: name,
-    async close() {
-      if (server.listening) server.close()
-      const now = await fs.lstat(name).catch(() => undefined)
-      if (now?.ino === ino) await fs.unlink(name).catch(() => {})
-      if (directory !== undefined) await fs.rm(directory, { recursive: true, force: true })
-    },
+  const close = async (): Promise<void> => {
+    // In this order: while we listen nobody takes the path for a dead one's.
+    await release()
+    server.close()
+    if (directory !== undefined) await rmdir(directory).catch(() => {})
   }
+  let closed: Promise<void> | undefined
+  return { address: name, close: () => (closed ??= close()) }
 }
 
-/** Gives the bound socket its name, clearing away a stale one. */
-async function claim(temporary: string, name: string): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await fs.link(temporary, name)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
-      if (attempt === 3 || !(await clear(name, `${temporary}~`))) throw new EarshotError("EADDRINUSE", `ipc://${name} is in use`, error)
-    }
-  }
+function rethrow(error: unknown): never {
+  throw bindError(error)
 }
 
-/** True when what had the name is gone: it was a socket that nobody listens on. */
-async function clear(name: string, aside: string): Promise<boolean> {
-  const found = await fs.lstat(name).catch(() => undefined)
-  if (found === undefined) return true
-  if (!found.isSocket() || (await isLive(name))) return false
+function uniqueName({ clock }: TransportOptions): string {
+  return `earshot-${Buffer.from(clock.randomBytes(8)).toString("hex")}`
+}
+
+/** Length of the passing names: as long as most sockets', so that the limit on paths is rarely theirs. */
+const PASSING = 6
+/** ms after which whoever was clearing a path has certainly died over it. */
+const ABANDONED = 5000
+
+/** Resolves to what gives the path back. */
+async function bindPath(
+  path: string,
+  open: (path: string) => Promise<void>,
+  options: TransportOptions,
+): Promise<() => Promise<void>> {
+  const own = beside(path, Buffer.from(options.clock.randomBytes(PASSING)).toString("base64url"))
+  // A relative path may be the only one that is short enough; but the program may change its directory later.
+  const [passing, lasting] = [resolve(own), resolve(path)]
+  await open(own)
   try {
-    await fs.rename(name, aside)
-  } catch {
-    return true
+    const { dev, ino } = await lstat(passing)
+    await linkTo(own, path, options)
+    return async () => {
+      const found = await lstat(lasting).catch(() => undefined)
+      if (found?.dev === dev && found.ino === ino) await unlink(lasting).catch(() => {})
+    }
+  } finally {
+    await unlink(passing).catch(() => {})
   }
-  // Somebody else may have cleared it and bound a new one between our look and our rename: that one gets its name back.
-  const moved = await fs.lstat(aside)
-  if (moved.ino === found.ino) {
-    await fs.unlink(aside)
-    return true
-  }
-  await fs.link(aside, name).catch(() => {})
-  await fs.unlink(aside)
-  return false
 }
 
-function isLive(name: string): Promise<boolean> {
+/** `path` with another last part, which fits where the path's own did. */
+function beside(path: string, name: string): string {
+  const other = join(dirname(path), `~${name.slice(0, PASSING - 1)}`)
+  if (Buffer.byteLength(other) > pathLimit(here.system))
+    throw invalid(path, "ENAMETOOLONG: no room beside it for a passing name")
+  return other
+}
+
+async function linkTo(from: string, to: string, options: TransportOptions): Promise<void> {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    try {
+      return await link(from, to)
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw error
+    }
+    if ((await clear(to, options)) === "busy")
+      await new Promise<void>((resume) => options.clock.timeout(resume, 5 + options.clock.random() * 10))
+  }
+  throw inUse(to)
+}
+
+/** Frees the path if its owner is dead; `busy` while somebody else is at it. Throws EADDRINUSE for a living owner's. */
+async function clear(path: string, { clock }: TransportOptions): Promise<"again" | "busy"> {
+  const claim = beside(
+    path,
+    Buffer.from(basename(path))
+      .toString("base64url")
+      .slice(-(PASSING - 1)),
+  )
+  try {
+    await link(path, claim)
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return "again"
+    if (codeOf(error) !== "EEXIST") throw inUse(path, error)
+    const found = await lstat(claim).catch(() => undefined)
+    if (found !== undefined && clock.wall() - found.ctimeMs > ABANDONED) await unlink(claim).catch(() => {})
+    return "busy"
+  }
+  try {
+    if (!(await lstat(claim)).isSocket() || (await isLive(claim))) throw inUse(path)
+    await unlink(path)
+    return "again"
+  } finally {
+    await unlink(claim).catch(() => {})
+  }
+}
+
+function isLive(path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = net.connect({ path: name })
-    socket.once("connect", () => (socket.destroy(), resolve(true)))
-    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code !== "ECONNREFUSED" && error.code !== "ENOENT"))
+    const socket = net.connect({ path })
+    socket.unref()
+    socket.on("connect", () => {
+      socket.destroy()
+      resolve(true)
+    })
+    // A full backlog or a missing permission: somebody is there.
+    socket.on("error", (error) => resolve(codeOf(error) !== "ECONNREFUSED"))
   })
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown }).code
+}
+
+function inUse(path: string, cause?: unknown): EarshotError {
+  return new EarshotError("EADDRINUSE", `ipc://${path} is in use`, cause)
 }

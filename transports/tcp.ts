@@ -1,67 +1,262 @@
-/** `tcp://`: TCP, without delay, over IPv4 and IPv6. */
-import dns from "node:dns/promises"
-import net from "node:net"
+/**
+ * TCP. Addresses (libzmq's zmq_tcp(7), and zones):
+ *   bind      127.0.0.1:5555   *:5555   *:*   [::1]:5555   [fe80::1%eth0]:*   eth0:5555   localhost:5555
+ *   connect   127.0.0.1:5555   example.org:5555   [fe80::1%eth0]:5555   and, before it, where to come from:
+ *             192.168.1.17:0;192.168.1.1:5555   eth0:*;example.org:5555
+ * `*` is every IPv4 address, as with libzmq; `[::]` is every address of both families.
+ */
+import { lookup } from "node:dns"
+import * as net from "node:net"
+import { networkInterfaces } from "node:os"
+import type { Clock, Timer } from "../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
-import { EarshotError } from "../lib/errors.ts"
-import { NetLink, dial, keepAlive, listen } from "./net.ts"
-import { formatHostPort, formatTcpAddress, interfaceAddress, parseTcpAddress, type HostPort } from "./tcp-address.ts"
+import { EarshotError, wrap } from "../lib/errors.ts"
+import { abortError, dialSocket, listenServer, NetLink } from "./net.ts"
 
-const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/
+/** ms until the next address of a host is tried beside the first (RFC 8305, 5: Connection Attempt Delay). */
+const ATTEMPT_DELAY = 250
 
-/** TCP for sockets: register it, or import `earshot`, which does. */
+/** The transport `tcp`. */
 export function tcp(): Transport {
-  return {
-    scheme: "tcp",
-    check: (address, side) => formatTcpAddress(parseTcpAddress(address, side)),
+  return { scheme: "tcp", check: (address, side) => format(parse(address, side)), dial, listen }
+}
 
-    async dial(address, options, signal): Promise<Link> {
-      const { host, port, source } = parseTcpAddress(address, "connect")
-      const local = source === undefined ? {} : await localEnd(source)
-      return dial({ host, port, ...local }, signal, `tcp://${address}`, (socket) => makeLink(socket, options))
-    },
+// --- Addresses ---
 
-    async listen(address, options, onLink, onError): Promise<Listener> {
-      const target = parseTcpAddress(address, "bind")
-      const host = await localHost(target.host)
-      const server = await listen(
-        { host, port: target.port, backlog: options.backlog, ipv6Only: host.includes(":") && host !== "::" },
-        `tcp://${address}`,
-        (socket) => onLink(makeLink(socket, options)),
-        onError,
-      )
-      const bound = server.address() as net.AddressInfo
-      const zone = host.split("%")[1]
-      return {
-        address: formatHostPort({ host: zone === undefined ? bound.address : `${bound.address.split("%")[0]}%${zone}`, port: bound.port }),
-        close() {
-          server.close()
-          return Promise.resolve()
-        },
-      }
-    },
+interface Place {
+  /** `*`, an IP address, or a name. */
+  readonly host: string
+  /** 0: any. */
+  readonly port: number
+}
+
+interface Target extends Place {
+  readonly source?: Place
+}
+
+function parse(address: string, side: "bind" | "connect"): Target {
+  const refuse = (why: string): EarshotError =>
+    new EarshotError("EINVAL", `can't ${side} ${side === "connect" ? "to " : ""}tcp://${address}: ${why}`)
+  const [first = "", second, ...more] = address.split(";")
+  if (side === "bind") {
+    if (second !== undefined) throw refuse("a source address is for connecting")
+    return place(first, refuse)
   }
+  if (more.length > 0) throw refuse("more than one ;")
+  const target = place(second ?? first, refuse)
+  if (target.host === "*") throw refuse("* is for binding; say where to connect to")
+  if (target.port === 0) throw refuse("a port is needed")
+  return second === undefined ? target : { ...target, source: place(first, refuse) }
 }
 
-function makeLink(socket: net.Socket, options: TransportOptions): Link {
-  keepAlive(socket, options)
-  const host = socket.remoteAddress ?? "?"
-  const remote = `tcp://${formatHostPort({ host, port: socket.remotePort ?? 0 })}`
-  return new NetLink(socket, options.clock, remote, LOOPBACK.test(host) ? undefined : host)
+function place(text: string, refuse: (why: string) => EarshotError): Place {
+  const match = /^(\[.*\]|[^[\]:]*):([^:\]]*)$/.exec(text)
+  if (match === null)
+    throw refuse(text.includes(":") ? "IPv6 addresses stand in brackets, and a port behind them" : "a port is needed")
+  const [, host = "", port = ""] = match
+  if (port !== "*" && !/^\d{1,5}$/.test(port)) throw refuse("the port is neither a number nor *")
+  if (Number(port) > 65_535) throw refuse("ports end at 65535")
+  return { host: hostOf(host, refuse), port: port === "*" ? 0 : Number(port) }
 }
 
-/** A host to bind: `*`, an address, an interface, or a name of this machine. */
-async function localHost(host: string): Promise<string> {
+function hostOf(text: string, refuse: (why: string) => EarshotError): string {
+  if (text.startsWith("[")) {
+    const [ip = "", zone, ...more] = text.slice(1, -1).split("%")
+    if (!net.isIPv6(ip) || more.length > 0 || (zone !== undefined && !/^[\w.@:-]+$/.test(zone)))
+      throw refuse("there is no IPv6 address in the brackets")
+    return zone === undefined ? shortest(ip) : `${shortest(ip)}%${zone}`
+  }
+  if (text === "*" || net.isIPv4(text)) return text
+  // Not the legacy forms of inet_aton, `127.1`, that some resolvers take.
+  if (text === "" || /^[\d.]+$/.test(text)) throw refuse("there is no host")
+  if (text.length > 253 || !/^[\p{L}\p{N}_][\p{L}\p{N}\p{M}_.-]*$/u.test(text)) throw refuse("the host is no name")
+  return text
+}
+
+/** The one spelling of an IPv6 address (RFC 5952), so that it names an endpoint. */
+function shortest(ip: string): string {
+  return new URL(`tcp://[${ip}]`).hostname.slice(1, -1)
+}
+
+function format({ host, port, source }: Target): string {
+  const target = `${net.isIPv6(host) ? `[${host}]` : host}:${port === 0 ? "*" : port}`
+  return source === undefined ? target : `${format(source)};${target}`
+}
+
+// --- Names ---
+
+interface Address {
+  readonly address: string
+  readonly family: number
+}
+
+/** The addresses of a network interface: IPv4 first, link-local ones last and with their zone. */
+function interfaceAddresses(name: string): Address[] {
+  const rank = (ip: string): number => (net.isIPv4(ip) ? 0 : ip.startsWith("fe80:") ? 2 : 1)
+  const interfaces = networkInterfaces()
+  return ((Object.hasOwn(interfaces, name) && interfaces[name]) || [])
+    .sort((a, b) => rank(a.address) - rank(b.address))
+    .map(({ address }) => {
+      const family = net.isIP(address)
+      return { address: address.startsWith("fe80:") ? `${address}%${name}` : address, family }
+    })
+}
+
+function resolveName(host: string): Promise<Address[]> {
+  return new Promise((resolve, reject) => {
+    lookup(host, { all: true }, (error, found) => {
+      if (error === null) resolve(found)
+      else reject(new EarshotError("ENOTFOUND", `no address for the host name ${host} (${error.code})`, error))
+    })
+  })
+}
+
+async function bindHost(host: string): Promise<string> {
   if (host === "*") return "0.0.0.0"
-  if (net.isIP(host.split("%")[0]!) !== 0) return host
-  const address = interfaceAddress(host)
-  if (address !== undefined) return address
+  if (net.isIP(host) !== 0) return host
+  const [own] = interfaceAddresses(host)
+  if (own !== undefined) return own.address
   try {
-    return (await dns.lookup(host)).address
+    const found = await resolveName(host)
+    return (found.find(({ family }) => family === 4) ?? found[0]!).address
   } catch (error) {
-    throw new EarshotError("ENODEV", `no interface or name of this machine: ${host}`, error)
+    throw new EarshotError("ENODEV", `${host} is neither a network interface nor a host name here`, error)
   }
 }
 
-async function localEnd(source: HostPort): Promise<{ localAddress?: string; localPort: number }> {
-  return source.host === "*" ? { localPort: source.port } : { localAddress: await localHost(source.host), localPort: source.port }
+/** Nobody is at "any address"; connecting to it means this machine on most systems, and nothing on Windows. */
+const somewhere: ReadonlyMap<string, string> = new Map([
+  ["0.0.0.0", "127.0.0.1"],
+  ["::", "::1"],
+])
+
+/** The ways to try, in order: each address of the host, from a source address of its family. */
+async function routesTo({ host, port, source }: Target): Promise<net.TcpNetConnectOpts[]> {
+  const ip = somewhere.get(host) ?? host
+  const family = net.isIP(ip)
+  const found = family === 0 ? await resolveName(ip) : [{ address: ip, family }]
+  if (source === undefined) return found.map(({ address }) => ({ host: address, port }))
+  const local = source.port === 0 ? {} : { localPort: source.port }
+  if (source.host === "*") return found.map(({ address }) => ({ host: address, port, ...local }))
+  const own = sourceAddresses(source.host)
+  const routes = found.flatMap(({ address, family }) => {
+    const from = own.find((candidate) => candidate.family === family)
+    return from === undefined ? [] : [{ host: address, port, localAddress: from.address, ...local }]
+  })
+  if (routes.length === 0)
+    throw new EarshotError("EADDRNOTAVAIL", `${source.host} has no address to reach ${host} from`)
+  return routes
+}
+
+function sourceAddresses(host: string): Address[] {
+  const family = net.isIP(host)
+  const own = family === 0 ? interfaceAddresses(host) : [{ address: host, family }]
+  if (own.length === 0) throw new EarshotError("ENODEV", `no network interface ${host}`)
+  return own
+}
+
+// --- Dialling and listening ---
+
+async function dial(address: string, options: TransportOptions, signal: AbortSignal): Promise<Link> {
+  const { clock } = options
+  const routes = await unlessAborted(routesTo(parse(address, "connect")), signal)
+  const common = socketOptions(options)
+  const link = await race(routes, clock, signal, (route, signal) =>
+    dialSocket({ ...route, ...common }, signal, (socket) => linkOver(socket, clock, route)),
+  )
+  if (!signal.aborted) return link
+  link.destroy()
+  throw abortError(signal)
+}
+
+async function listen(
+  address: string,
+  options: TransportOptions,
+  onLink: (link: Link) => void,
+  onError: (error: Error) => void,
+): Promise<Listener> {
+  const { host, port } = parse(address, "bind")
+  const ip = await bindHost(host)
+  const server = net.createServer({ ...socketOptions(options), allowHalfOpen: true }, (socket) => {
+    if (socket.remoteAddress !== undefined) return onLink(linkOver(socket, options.clock))
+    // Reset between the system's accept and ours.
+    socket.on("error", () => {})
+    socket.destroy()
+  })
+  await listenServer(server, { host: ip, port, backlog: options.backlog }, onError)
+  const bound = server.address() as net.AddressInfo
+  return {
+    address: format({ host: bound.address, port: bound.port }),
+    // node:net's own callback waits for the accepted connections, too.
+    close: async () => void server.close(),
+  }
+}
+
+function socketOptions({ keepalive }: TransportOptions) {
+  // Whole seconds, and none is none: below 1 s the system refuses.
+  return keepalive <= 0
+    ? { noDelay: true, keepAlive: false }
+    : { noDelay: true, keepAlive: true, keepAliveInitialDelay: Math.max(1000, keepalive) }
+}
+
+function linkOver(socket: net.Socket, clock: Clock, route?: net.TcpNetConnectOpts): NetLink {
+  const ip = (socket.remoteAddress ?? route?.host ?? "").replace(/^::ffff:(?=\d+\.)/i, "")
+  const local = ip.startsWith("127.") || ip === "::1"
+  const remote = `tcp://${format({ host: ip, port: socket.remotePort ?? route?.port ?? 0 })}`
+  return new NetLink(socket, remote, local ? undefined : ip, clock)
+}
+
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(abortError(signal))
+    if (signal.aborted) onAbort()
+    signal.addEventListener("abort", onAbort)
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort))
+  })
+}
+
+/** The first link of several attempts, each begun when the one before has failed or had its head start. */
+function race<T>(
+  routes: readonly T[],
+  clock: Clock,
+  signal: AbortSignal,
+  attempt: (route: T, signal: AbortSignal) => Promise<Link>,
+): Promise<Link> {
+  const [only] = routes
+  if (routes.length === 1) return attempt(only!, signal)
+  return new Promise((resolve, reject) => {
+    const rest = new AbortController()
+    const stop = (): void => rest.abort(signal.reason)
+    let begun = 0
+    let failed = 0
+    let cause: unknown
+    let timer: Timer | undefined
+    const end = (): void => {
+      timer?.cancel()
+      signal.removeEventListener("abort", stop)
+      rest.abort()
+    }
+    const begin = (): void => {
+      timer?.cancel()
+      attempt(routes[begun++]!, rest.signal).then(
+        (link) => {
+          if (rest.signal.aborted) return link.destroy()
+          end()
+          resolve(link)
+        },
+        (error: unknown) => {
+          cause ??= error
+          failed++
+          if (begun < routes.length && !rest.signal.aborted) return begin()
+          if (failed < begun) return
+          end()
+          reject(signal.aborted ? abortError(signal) : wrap(cause, "EHOSTUNREACH"))
+        },
+      )
+      if (begun < routes.length) timer = clock.timeout(begin, ATTEMPT_DELAY)
+    }
+    signal.addEventListener("abort", stop)
+    if (signal.aborted) stop()
+    begin()
+  })
 }
