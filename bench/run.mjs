@@ -19,7 +19,7 @@ import { table } from "./support/table.mjs"
 const usage = `npm run bench -- [options]
   --quick            the main rows in two minutes
   --only <pattern>   rows whose "name rival" matches this regular expression
-  --pairs <n>        rounds of alternating runs (7; under --quick 3)
+  --pairs <n>        rounds of alternating runs (7; under --quick 5)
   --seconds <s>      length of one throughput run (1; under --quick 0.5)
   --json <file>      every single figure, as JSON
   --list             the names of the rows
@@ -39,7 +39,7 @@ const { values: options } = parseArgs({
 })
 
 const quick = options.quick
-const pairs = Number(options.pairs ?? (quick ? 3 : 7))
+const pairs = Number(options.pairs ?? (quick ? 5 : 7))
 const seconds = Number(options.seconds ?? (quick ? 0.5 : 1))
 const questions = [throughput, latency, fanout, matching, storm, memory, idle, startup, size]
 const contests = questions.flatMap((question) => question({ quick, seconds, pairs }))
@@ -76,9 +76,7 @@ async function main() {
 
   console.log("\nmedian (min..max) of alternating runs; a ratio is the median of the ratios of the pairs\n")
   console.log(table(rows))
-  const failures = rows.flatMap((row) =>
-    row.problems.filter((one) => !one.missing).map((one) => `${row.name}: ${one.side}: ${one.text}`),
-  )
+  const failures = failuresOf(rows)
   if (failures.length > 0) console.log(`\nFailed:\n${failures.join("\n")}`)
   const marked = rows.filter((row) => row.mark !== undefined)
   const minutes = ((Date.now() - began.getTime()) / 60_000).toFixed(1)
@@ -88,6 +86,17 @@ async function main() {
   if (options.json !== undefined)
     writeFileSync(options.json, JSON.stringify({ machine, sides, pairs, seconds, quick, rows }, undefined, 1))
   if (failures.length > 0) process.exitCode = 1
+}
+
+/** Each failure once, with the first row that it spoilt. */
+function failuresOf(rows) {
+  const found = new Map()
+  for (const { name, problems } of rows) {
+    for (const { side, text, missing } of problems) {
+      if (!missing && !found.has(text)) found.set(text, `${name}: ${side}: ${text}`)
+    }
+  }
+  return [...found.values()]
 }
 
 async function profiled(wanted) {

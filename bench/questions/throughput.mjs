@@ -9,13 +9,15 @@ const sizes = [
   { label: "1 MB", size: 1_048_576, marks: {} },
 ]
 
+const modes = { await: "for await", callback: "callback", fresh: "callback, new buffers" }
+
 const WARM_SECONDS = 0.25
 
 export function throughput({ seconds }) {
   return sizes.map(({ label, size, quick, marks }) => {
     const name = `push/pull ${label}`
     const row = (mode, theirs, more = {}) => ({
-      name: `${name}, ${mode === "await" ? "for await" : "callback"}`,
+      name: `${name}, ${modes[mode]}`,
       ours: `earshot:${mode}`,
       theirs,
       figure: "rate",
@@ -31,12 +33,14 @@ export function throughput({ seconds }) {
         "earshot:await",
         "libzmq:new",
         "earshot:callback",
+        "earshot:fresh",
         ...(large ? ["net", "libzmq:constant"] : []),
         "ws",
       ],
       rows: [
         row("await", "libzmq:new", { mark: marks.await, quick }),
         row("callback", "libzmq:new", { mark: marks.callback, quick }),
+        row("fresh", "libzmq:new"),
         row("await", "zeromq", size === 16 ? { mark: { least: 10 }, quick } : {}),
         ...(large
           ? [row("callback", "net"), row("callback", "libzmq:constant", { rival: "libzmq C, send_const" })]

@@ -24,7 +24,7 @@ await play({
   ...shared,
 
   async pull(args) {
-    if (args.mode !== "callback") return shared.pull(args)
+    if (args.mode === "await") return shared.pull(args)
     const { size, warm, total } = args
     const pull = new zmq.Pull()
     let count = 0
@@ -42,12 +42,19 @@ await play({
   },
 
   async push(args) {
-    if (args.mode !== "callback") return shared.push(args)
-    const { endpoint, size, total } = args
+    if (args.mode === "await") return shared.push(args)
+    const { endpoint, size, total, mode } = args
     const push = new zmq.Push()
     void push.connect(endpoint)
     const body = Buffer.alloc(size)
-    for (let n = 0; n < total; n++) if (!push.trySend(body)) await push.send(body)
+    if (mode === "callback") {
+      for (let n = 0; n < total; n++) if (!push.trySend(body)) await push.send(body)
+    } else {
+      for (let n = 0; n < total; n++) {
+        const fresh = Buffer.allocUnsafe(size)
+        if (!push.trySend(fresh)) await push.send(fresh)
+      }
+    }
     await push.close()
   },
 

@@ -1,5 +1,6 @@
 // The programs a run consists of: started, listened to, bounded in time, and ended by their own process id.
 import { spawn } from "node:child_process"
+import { basename } from "node:path"
 import { createInterface } from "node:readline"
 
 /** A side that is not there: its rows name it as missing and the run goes on. */
@@ -26,7 +27,7 @@ export class Child {
   #failed
 
   constructor(command, args, options = {}) {
-    this.name = args.slice(0, 3).join(" ")
+    this.name = args.map((word) => basename(word)).join(" ")
     this.#process = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], ...options })
     this.#process.stdin.on("error", () => {})
     this.#process.stderr.setEncoding("utf8").on("data", (text) => (this.#errors = (this.#errors + text).slice(-2000)))
@@ -52,7 +53,10 @@ export class Child {
   }
 
   #failure() {
-    return new Error(`${this.name} ended with ${this.code}: ${this.#errors.trim()}`)
+    const lines = this.#errors.trim().split("\n")
+    return new Error(
+      `${this.name} ended with ${this.code}: ${lines.find((line) => /^\w*Error/.test(line)) ?? lines[0]}`,
+    )
   }
 
   get pid() {
@@ -65,7 +69,7 @@ export class Child {
     while (this.#lines.length === 0) {
       if (this.code !== undefined) throw this.#failure()
       const left = late - Date.now()
-      if (left <= 0) throw new Error(`${this.name} gave no answer in ${ANSWER_MS / 1000} s ${this.#errors.trim()}`)
+      if (left <= 0) throw new Error(`${this.name} gave no answer in ${ANSWER_MS / 1000} s`)
       await Promise.race([this.#news(left), ...partners.map((partner) => partner.#failed)])
     }
     const answer = JSON.parse(this.#lines.shift())

@@ -29,7 +29,7 @@ export async function hold(contest, { pairs, progress }) {
         if (contest.size !== undefined) amounts.set(side, contest.size(result))
         if (round >= 0) figures.get(side).push(result)
       } catch (error) {
-        problems.set(side, { missing: error instanceof Missing, text: error.message.split("\n").slice(0, 3).join(" ") })
+        problems.set(side, { missing: error instanceof Missing, text: error.message.split("\n")[0] })
       }
     }
   }
@@ -47,7 +47,7 @@ function judge(row, figures, problems) {
   }
   if (ours.length > 0) judged.ours = summary(ours)
   if (theirs.length > 0) judged.theirs = summary(theirs)
-  if (ratios.length > 0) judged.ratio = summary(ratios)
+  if (ratios.length > 0 && ratios.every(Number.isFinite)) judged.ratio = summary(ratios)
   judged.reached = reached(row.mark, judged)
   return judged
 }
