@@ -25,7 +25,10 @@ export class Backoff {
   /** ms until the next attempt. */
   next(slowly: boolean): number {
     const failure = this.failures++
-    if (slowly) return Math.max(this.interval, Math.min(SLOWEST, SLOW * 2 ** Math.min(failure, 10))) * (1 + this.clock.random() / 4)
+    if (slowly)
+      return (
+        Math.max(this.interval, Math.min(SLOWEST, SLOW * 2 ** Math.min(failure, 10))) * (1 + this.clock.random() / 4)
+      )
     if (this.maxInterval === 0) return this.interval * (1 + this.clock.random())
     return Math.min(Math.max(this.interval, this.maxInterval), this.interval * 2 ** Math.min(failure, 30))
   }

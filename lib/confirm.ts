@@ -18,7 +18,11 @@ export async function confirmed(core: Core): Promise<void> {
   const all = [...core.pipes].filter((pipe) => pipe.online).map((pipe) => answered(core, pipe))
   for (const connection of core.connections)
     if (!connection.settled)
-      all.push(within(core, connection.first, connection.endpoint).then(() => connection.pipe && answered(core, connection.pipe)))
+      all.push(
+        within(core, connection.first, connection.endpoint).then(
+          () => connection.pipe && answered(core, connection.pipe),
+        ),
+      )
   core.clock.hold()
   try {
     await Promise.all(all)
@@ -60,7 +64,10 @@ export function condition(core: Core, holds: () => boolean, timeout: number, wha
     const timer =
       timeout < 0
         ? undefined
-        : core.clock.timeout(() => settle(() => reject(new EarshotError("TIMEOUT", `${what()} after ${timeout} ms`))), timeout)
+        : core.clock.timeout(
+            () => settle(() => reject(new EarshotError("TIMEOUT", `${what()} after ${timeout} ms`))),
+            timeout,
+          )
     const settle = (act: () => void): void => {
       if (!core.watchers.delete(look)) return
       timer?.cancel()

@@ -93,7 +93,9 @@ export class Connection implements PipeOwner {
     if (this.pipe !== undefined) await finish(core, this.pipe, linger)
     this.dialer.stop()
     this.settled = true
-    this.rejectFirst(reason ?? new EarshotError("ECANCELED", `${this.endpoint} was disconnected before its first handshake`))
+    this.rejectFirst(
+      reason ?? new EarshotError("ECANCELED", `${this.endpoint} was disconnected before its first handshake`),
+    )
     core.emit("close", { address: this.endpoint })
     core.changed()
   }

@@ -19,7 +19,17 @@ export type Message = Uint8Array[]
 
 /** The ZMTP socket types Earshot speaks (RFC 23, 28, 29, 30, 31). */
 export type SocketType =
-  "PAIR" | "PUB" | "SUB" | "XPUB" | "XSUB" | "PUSH" | "PULL" | "REQ" | "REP" | "DEALER" | "ROUTER"
+  | "PAIR"
+  | "PUB"
+  | "SUB"
+  | "XPUB"
+  | "XSUB"
+  | "PUSH"
+  | "PULL"
+  | "REQ"
+  | "REP"
+  | "DEALER"
+  | "ROUTER"
 
 /** Properties of READY: names as the peer spelt them, values as bytes. Look up with `property()` of lib/wire/metadata. */
 export type Metadata = ReadonlyMap<string, Uint8Array>

@@ -171,7 +171,8 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
     pipe.owner.online(pipe)
     if (!pipe.finishing) {
       if (!pipe.attached) this.attach(pipe)
-      if (this.pattern.online?.(pipe) === false) return session.end(new EarshotError("LIMIT", "the socket takes no further peer"))
+      if (this.pattern.online?.(pipe) === false)
+        return session.end(new EarshotError("LIMIT", "the socket takes no further peer"))
     }
     this.emit("handshake", { address: pipe.address, remote: session.link.remote })
     this.emit("peer:join", { peer: pipe })

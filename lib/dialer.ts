@@ -24,7 +24,14 @@ export interface DialerOwner {
 }
 
 /** Trying again soon would meet the same. */
-const LASTING: ReadonlySet<ErrorCode> = new Set(["EPROTO", "VERSION", "MECHANISM", "INCOMPATIBLE", "REFUSED", "EMSGSIZE"])
+const LASTING: ReadonlySet<ErrorCode> = new Set([
+  "EPROTO",
+  "VERSION",
+  "MECHANISM",
+  "INCOMPATIBLE",
+  "REFUSED",
+  "EMSGSIZE",
+])
 
 export class Dialer {
   private readonly options: DialerOptions
@@ -46,7 +53,10 @@ export class Dialer {
     const attempt = (this.attempt = new AbortController())
     const limit =
       connectTimeout > 0
-        ? clock.timeout(() => attempt.abort(new EarshotError("ETIMEDOUT", `no connection within ${connectTimeout} ms`)), connectTimeout)
+        ? clock.timeout(
+            () => attempt.abort(new EarshotError("ETIMEDOUT", `no connection within ${connectTimeout} ms`)),
+            connectTimeout,
+          )
         : undefined
     transport.dial(address, transportOptions, attempt.signal).then(
       (link) => {

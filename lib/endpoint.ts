@@ -17,7 +17,10 @@ export function parseEndpoint(endpoint: string): Endpoint {
   if (endpoint.length > MAX_LENGTH) throw new EarshotError("EINVAL", `an endpoint of ${endpoint.length} characters`)
   const match = /^([a-z][a-z0-9+.-]*):\/\/([^\x00-\x1f\x7f]+)$/.exec(endpoint)
   if (match === null)
-    throw new EarshotError("EINVAL", `bad endpoint ${JSON.stringify(endpoint)}: it must be scheme://address, such as tcp://127.0.0.1:5555`)
+    throw new EarshotError(
+      "EINVAL",
+      `bad endpoint ${JSON.stringify(endpoint)}: it must be scheme://address, such as tcp://127.0.0.1:5555`,
+    )
   return { scheme: match[1]!, address: match[2]! }
 }
 

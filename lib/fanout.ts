@@ -61,7 +61,9 @@ export class Fanout {
     if (subscriber === undefined || !this.prefixes.add(topic, subscriber)) return false
     subscriber.bytes += topic.length
     if (++subscriber.topics > MAX_TOPICS || subscriber.bytes > MAX_TOPIC_BYTES)
-      peer.close(new EarshotError("LIMIT", `a peer with ${subscriber.topics} subscriptions of ${subscriber.bytes} bytes`))
+      peer.close(
+        new EarshotError("LIMIT", `a peer with ${subscriber.topics} subscriptions of ${subscriber.bytes} bytes`),
+      )
     return true
   }
 

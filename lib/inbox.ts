@@ -50,15 +50,18 @@ export class Inbox {
   }
 
   set onmessage(handler: MessageHandler | undefined) {
-    if (handler !== undefined && this.readers.length > 0) throw new EarshotError("EBUSY", "onmessage beside a pending receive")
-    if ((handler === undefined) !== (this.handler === undefined)) handler === undefined ? this.clock.release() : this.clock.hold()
+    if (handler !== undefined && this.readers.length > 0)
+      throw new EarshotError("EBUSY", "onmessage beside a pending receive")
+    if ((handler === undefined) !== (this.handler === undefined))
+      handler === undefined ? this.clock.release() : this.clock.hold()
     this.handler = handler
     this.dispatch()
   }
 
   deliver(peer: Peer, message: Message): void {
     const pipe = peer as Pipe
-    if (this.handler !== undefined && !this.stopped && !this.dispatching && (this.gate === undefined || this.gate())) return this.call(this.handler, pipe, message)
+    if (this.handler !== undefined && !this.stopped && !this.dispatching && (this.gate === undefined || this.gate()))
+      return this.call(this.handler, pipe, message)
     const reader = this.readers.first
     if (reader !== undefined) {
       const taken = this.pattern.onTake === undefined ? message : this.pattern.onTake(pipe, message)
@@ -80,7 +83,10 @@ export class Inbox {
     return pipe === undefined ? undefined : this.takeFrom(pipe)
   }
 
-  receive(timeout: number, options: (WaitOptions & { withPeer?: boolean | undefined }) | undefined): Promise<Frame[] | Received> {
+  receive(
+    timeout: number,
+    options: (WaitOptions & { withPeer?: boolean | undefined }) | undefined,
+  ): Promise<Frame[] | Received> {
     if (this.handler !== undefined) return Promise.reject(new EarshotError("EBUSY", "receive beside onmessage"))
     const signal = options?.signal
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)

@@ -21,7 +21,18 @@ export { Subscriber } from "../patterns/subscriber.ts"
 export { XPublisher } from "../patterns/xpublisher.ts"
 export { XSubscriber } from "../patterns/xsubscriber.ts"
 export { systemClock, type Clock, type Timer } from "./clock.ts"
-export type { DropReason, Frame, Metadata, PeerInfo, SocketType, Transport, TransportOptions, Link, LinkSink, Listener } from "./contract.ts"
+export type {
+  DropReason,
+  Frame,
+  Metadata,
+  PeerInfo,
+  SocketType,
+  Transport,
+  TransportOptions,
+  Link,
+  LinkSink,
+  Listener,
+} from "./contract.ts"
 export type { SocketStats } from "./core.ts"
 export { EarshotError, codes, type ErrorCode } from "./errors.ts"
 export type { EndpointErrorEvent, EndpointEvent, Events, SocketEvents } from "./events.ts"

@@ -23,7 +23,11 @@ export function finish(core: Core, pipe: Pipe, linger: number): Promise<void> {
       const session = pipe.session
       session?.end(new EarshotError("ECANCELED", linger === 0 ? "closed" : `closed, after lingering for ${linger} ms`))
       const unsent = pipe.takeUnsent()
-      pipe.dropped("linger", unsent.length, unsent.reduce((sum, message) => sum + sizeOf(message), 0))
+      pipe.dropped(
+        "linger",
+        unsent.length,
+        unsent.reduce((sum, message) => sum + sizeOf(message), 0),
+      )
       done()
     }
     const timer = linger > 0 ? core.clock.timeout(giveUp, linger) : undefined
@@ -36,7 +40,11 @@ export function finish(core: Core, pipe: Pipe, linger: number): Promise<void> {
     pipe.onGone = () => {
       if (pipe.dialled && pipe.queued > 0) return
       const unsent = pipe.takeUnsent()
-      pipe.dropped("disconnected", unsent.length, unsent.reduce((sum, message) => sum + sizeOf(message), 0))
+      pipe.dropped(
+        "disconnected",
+        unsent.length,
+        unsent.reduce((sum, message) => sum + sizeOf(message), 0),
+      )
       done()
     }
     if (pipe.session === undefined) pipe.onGone()

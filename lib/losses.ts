@@ -34,7 +34,13 @@ export class Losses {
     this.events = events
   }
 
-  note(peer: PeerInfo | undefined, tallies: DropTallies | undefined, reason: DropReason, count: number, bytes: number): void {
+  note(
+    peer: PeerInfo | undefined,
+    tallies: DropTallies | undefined,
+    reason: DropReason,
+    count: number,
+    bytes: number,
+  ): void {
     if (count === 0) return
     add(this.totals, reason, count, bytes)
     if (tallies !== undefined) add(tallies, reason, count, bytes)

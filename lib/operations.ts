@@ -37,7 +37,8 @@ export function tryReceive(core: Core): Frame[] | undefined {
 }
 
 export async function receiveMany(core: Core, max: number, options: WaitOptions | undefined): Promise<Frame[][]> {
-  if (!Number.isInteger(max) || max < 1) throw new EarshotError("EINVAL", `max must be a positive integer, not ${String(max)}`)
+  if (!Number.isInteger(max) || max < 1)
+    throw new EarshotError("EINVAL", `max must be a positive integer, not ${String(max)}`)
   const messages = [(await receive(core, options)) as Frame[]]
   while (messages.length < max && !core.closed) {
     const message = core.inbox.take()
@@ -64,7 +65,13 @@ export class MessageIterator implements AsyncIterator<Frame[], undefined> {
 
   next(): Promise<IteratorResult<Frame[], undefined>> {
     const { core } = this
-    if (core.pattern.checkReceive === undefined && !core.closed && !core.inbox.waiting && core.inbox.onmessage === undefined && !this.done) {
+    if (
+      core.pattern.checkReceive === undefined &&
+      !core.closed &&
+      !core.inbox.waiting &&
+      core.inbox.onmessage === undefined &&
+      !this.done
+    ) {
       const message = core.inbox.take()
       if (message !== undefined) return Promise.resolve({ value: message as Frame[], done: false })
     }

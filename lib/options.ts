@@ -171,12 +171,28 @@ const table: { [Name in Exclude<OptionName, "clock">]: Rule } = {
 }
 
 export const socketOptions: readonly OptionName[] = [
-  "linger", "reconnectInterval", "reconnectMaxInterval", "connectTimeout", "handshakeInterval", "heartbeatInterval",
-  "heartbeatTimeout", "heartbeatTimeToLive", "maxMessageSize", "maxMessageParts", "backlog", "tcpKeepalive",
-  "maxHandshakes", "maxPending", "immediate",
+  "linger",
+  "reconnectInterval",
+  "reconnectMaxInterval",
+  "connectTimeout",
+  "handshakeInterval",
+  "heartbeatInterval",
+  "heartbeatTimeout",
+  "heartbeatTimeToLive",
+  "maxMessageSize",
+  "maxMessageParts",
+  "backlog",
+  "tcpKeepalive",
+  "maxHandshakes",
+  "maxPending",
+  "immediate",
 ]
 export const sendOptions: readonly OptionName[] = ["sendHighWaterMark", "sendHighWaterMarkBytes", "sendTimeout"]
-export const receiveOptions: readonly OptionName[] = ["receiveHighWaterMark", "receiveHighWaterMarkBytes", "receiveTimeout"]
+export const receiveOptions: readonly OptionName[] = [
+  "receiveHighWaterMark",
+  "receiveHighWaterMarkBytes",
+  "receiveTimeout",
+]
 
 /** The options as the library reads them: complete and checked. */
 export type Settings = Omit<AllOptions, "clock" | "routingId" | "welcomeMessage"> & {
@@ -202,5 +218,9 @@ export function checkOption(name: OptionName, value: unknown): unknown {
 }
 
 function show(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value.slice(0, 100)) : typeof value === "object" ? "an object" : String(value)
+  return typeof value === "string"
+    ? JSON.stringify(value.slice(0, 100))
+    : typeof value === "object"
+      ? "an object"
+      : String(value)
 }

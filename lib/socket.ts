@@ -15,8 +15,15 @@ import type { MessageHandler, Received } from "./inbox.ts"
 import type { MessageLike } from "./message.ts"
 import { MessageIterator, quiet, receive, receiveMany, send, tryReceive, trySend, untilAborted } from "./operations.ts"
 import {
-  checkOption, receiveOptions, sendOptions, socketOptions, standardSettings,
-  type OptionName, type ReceiveOptions, type SendOptions, type SocketOptions,
+  checkOption,
+  receiveOptions,
+  sendOptions,
+  socketOptions,
+  standardSettings,
+  type OptionName,
+  type ReceiveOptions,
+  type SendOptions,
+  type SocketOptions,
 } from "./options.ts"
 import type { WaitOptions } from "./waiters.ts"
 

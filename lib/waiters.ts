@@ -32,7 +32,8 @@ export class Waiters<T, R> {
   /** `timeout` in ms, -1 = for ever; rejects `EAGAIN` when it is over, or at once for 0 or when `max` wait already. */
   wait(item: T, timeout: number, max: number, signal: AbortSignal | undefined): Promise<R> {
     if (timeout === 0) return Promise.reject(new EarshotError("EAGAIN", "it would have to wait"))
-    if (this.length >= max) return Promise.reject(new EarshotError("EAGAIN", `${max} operations are waiting already (maxPending)`))
+    if (this.length >= max)
+      return Promise.reject(new EarshotError("EAGAIN", `${max} operations are waiting already (maxPending)`))
     return new Promise<R>((resolve, reject) => {
       let timer: Timer | undefined
       const leave = (): void => {

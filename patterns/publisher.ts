@@ -86,7 +86,12 @@ export class Publisher extends Sender<PublisherPattern> {
     const { subscribers = 1, topic = "", timeout = 10_000 } = options
     const frame = toFrame(topic)
     const count = (): number => this.core.pattern.count(frame)
-    return condition(this.core, () => count() >= subscribers, timeout, () => `${count()} of ${subscribers} subscribers`)
+    return condition(
+      this.core,
+      () => count() >= subscribers,
+      timeout,
+      () => `${count()} of ${subscribers} subscribers`,
+    )
   }
 }
 defineOptions(Publisher, ["noDrop", "invertMatching", "conflate"])

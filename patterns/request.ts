@@ -18,7 +18,7 @@ class RequestPattern implements Pattern, Asker {
   private readonly settings: Settings
   private readonly balancer = new Balancer()
   /** Of `request()`: all that are open, those with an id by their id. */
-  readonly questions = new Set<Question>()
+  readonly questions: Set<Question> = new Set()
   private readonly byKey = new Map<string, Question>()
   /** Of `send`: the one whose reply is due. */
   private current: Question | undefined
@@ -55,7 +55,8 @@ class RequestPattern implements Pattern, Asker {
   checkSend(sendWaits: boolean): void {
     if (this.questions.size > 0) throw new EarshotError("EFSM", "request() is in use")
     if (this.settings.relaxed) return
-    if (sendWaits || this.current !== undefined) throw new EarshotError("EFSM", "the last request has not been answered")
+    if (sendWaits || this.current !== undefined)
+      throw new EarshotError("EFSM", "the last request has not been answered")
   }
   checkReceive(sendWaits: boolean, receiveWaits: boolean): void {
     if (this.questions.size > 0) throw new EarshotError("EFSM", "request() is in use")
@@ -107,7 +108,8 @@ class RequestPattern implements Pattern, Asker {
     if (question.key === undefined) this.askWaiting()
   }
   checkRequest(sendWaits: boolean): void {
-    if (this.current !== undefined || sendWaits) throw new EarshotError("EFSM", "a request made by send() has not been answered")
+    if (this.current !== undefined || sendWaits)
+      throw new EarshotError("EFSM", "a request made by send() has not been answered")
   }
 
   onMessage(peer: Peer, message: Message): void {
@@ -159,7 +161,8 @@ class RequestPattern implements Pattern, Asker {
   }
 
   private askWaiting(): void {
-    for (const question of this.questions) if (question.peer === undefined && !this.ask(question) && question.key !== undefined) return
+    for (const question of this.questions)
+      if (question.peer === undefined && !this.ask(question) && question.key !== undefined) return
   }
 
   /** `unsent` questions were never asked: they stay with an endpoint that may come back, or go to somebody else. */
@@ -170,7 +173,8 @@ class RequestPattern implements Pattern, Asker {
       if (question.peer !== peer) continue
       const held = unsent.some((message) => sameStart(message, question.message))
       if (!held) question.lost()
-      else if (forGood && !(question.peer = undefined) && !this.ask(question) && question === this.current) question.lost()
+      else if (forGood && !(question.peer = undefined) && !this.ask(question) && question === this.current)
+        question.lost()
     }
   }
 }

@@ -11,7 +11,7 @@ import { Topics } from "../lib/topics.ts"
 class SubscriberPattern implements Pattern {
   readonly type = "SUB"
   readonly accepts = ["PUB", "XPUB"] as const
-  readonly topics = new Topics()
+  readonly topics: Topics = new Topics()
   private readonly host: PatternHost
   private readonly settings: Settings
 

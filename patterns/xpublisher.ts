@@ -65,7 +65,8 @@ class XPublisherPattern implements Pattern {
   /** The user's own subscription for the last peer, with `manual`. */
   manual(topic: Uint8Array, subscribe: boolean): void {
     if (!this.settings.manual) throw new EarshotError("EINVAL", "only with the option manual")
-    if (this.last === undefined) throw new EarshotError("EHOSTUNREACH", "the peer whose message was received last is gone, or none was received")
+    if (this.last === undefined)
+      throw new EarshotError("EHOSTUNREACH", "the peer whose message was received last is gone, or none was received")
     if (subscribe ? this.fanout.subscribe(this.last, topic) : this.fanout.cancel(this.last, topic)) this.host.changed()
   }
 
@@ -123,11 +124,18 @@ export class XPublisher extends Duplex<XPublisherPattern> {
   }
 
   /** Resolves once `subscribers` peers (default 1) subscribe to messages that begin with `topic`; rejects TIMEOUT after `timeout` ms (10,000). */
-  ready(options: { readonly subscribers?: number; readonly topic?: FrameLike; readonly timeout?: number } = {}): Promise<void> {
+  ready(
+    options: { readonly subscribers?: number; readonly topic?: FrameLike; readonly timeout?: number } = {},
+  ): Promise<void> {
     const { subscribers = 1, topic = "", timeout = 10_000 } = options
     const frame = toFrame(topic)
     const count = (): number => this.core.pattern.count(frame)
-    return condition(this.core, () => count() >= subscribers, timeout, () => `${count()} of ${subscribers} subscribers`)
+    return condition(
+      this.core,
+      () => count() >= subscribers,
+      timeout,
+      () => `${count()} of ${subscribers} subscribers`,
+    )
   }
 }
 defineOptions(XPublisher, ["noDrop", "manual", "verbosity", "welcomeMessage", "invertMatching"])
