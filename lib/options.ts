@@ -18,11 +18,11 @@ export interface SocketOptions {
   connectTimeout: number
   /** ms from a connection to the end of its handshake. Default 10,000. */
   handshakeInterval: number
-  /** ms between PINGs; 0 = Earshot's own rule (10 s, judged only towards Earshot peers). Default 0. */
+  /** ms between PINGs; 0 = none; -1 = Earshot's own rule: 10 s, only towards Earshot peers. Default -1. */
   heartbeatInterval: number
-  /** ms of silence after which a peer is given up; -1 = `heartbeatInterval`, or 30 s where that is 0. Default -1. */
+  /** ms of silence after which a peer is given up; 0 = never; -1 = as `heartbeatInterval`, or 30 s by Earshot's own rule. Default -1. */
   heartbeatTimeout: number
-  /** ms of silence after which a peer shall give us up, at most 65,500; 0 = it isn't asked to. Default 0. */
+  /** ms of silence after which a peer shall give us up (over 65,500 is as good as that); 0 = it isn't asked to. Default 0. */
   heartbeatTimeToLive: number
   /** Bytes of the largest message taken, all frames together; larger ones end the connection. -1 = no limit. Default 128 MiB. */
   maxMessageSize: number
@@ -134,7 +134,7 @@ const table: { [Name in Exclude<OptionName, "clock">]: Rule } = {
   reconnectMaxInterval: integer(0, 0),
   connectTimeout: integer(30_000, 0),
   handshakeInterval: integer(10_000, 1),
-  heartbeatInterval: integer(0, 0),
+  heartbeatInterval: integer(-1, -1),
   heartbeatTimeout: integer(-1, -1),
   heartbeatTimeToLive: integer(0, 0),
   maxMessageSize: integer(128 * MiB, -1),
@@ -200,21 +200,28 @@ export type Settings = Omit<AllOptions, "clock" | "routingId" | "welcomeMessage"
   welcomeMessage: Uint8Array
 }
 
+const standard: Record<string, unknown> = {}
+for (const [name, rule] of Object.entries(table)) standard[name] = rule.standard
+Object.freeze(standard)
+
+/** All at their defaults. What is set lies over them, so that a socket pays only for what it changes. */
 export function standardSettings(): Settings {
-  const settings: Record<string, unknown> = {}
-  for (const [name, rule] of Object.entries(table)) settings[name] = rule.standard
-  return settings as unknown as Settings
+  return Object.create(standard) as Settings
+}
+
+/** Sets one option of a socket, checked. */
+export function setOption(settings: Settings, name: OptionName, value: unknown): void {
+  Object.defineProperty(settings, name, { value: checkOption(name, value), writable: true, enumerable: true, configurable: true })
 }
 
 /** Checks one value; the error names the option. */
-export function checkOption(name: OptionName, value: unknown): unknown {
-  const rule = (table as Record<string, Rule | undefined>)[name]
+function checkOption(name: OptionName, value: unknown): unknown {
+  if (!Object.hasOwn(table, name)) throw new EarshotError("EINVAL", `no such option: ${name}`)
   try {
-    if (rule !== undefined) return rule.check(value)
+    return (table as Record<string, Rule>)[name]!.check(value)
   } catch (error) {
     throw new EarshotError("EINVAL", `${name} ${(error as Error).message}, not ${show(value)}`)
   }
-  throw new EarshotError("EINVAL", `no such option: ${name}`)
 }
 
 function show(value: unknown): string {

@@ -17,7 +17,7 @@ export class Outbox {
   constructor(clock: Clock, settings: Settings, pattern: Pattern) {
     this.settings = settings
     this.pattern = pattern as Outbox["pattern"]
-    this.senders = new Waiters(clock)
+    this.senders = new Waiters(clock, () => this.pump())
   }
 
   /** Users wait. */

@@ -24,9 +24,12 @@ export class Waiters<T, R> {
   first: Waiter<T, R> | undefined
   private last: Waiter<T, R> | undefined
   private readonly clock: Clock
+  private readonly onGivenUp: (() => void) | undefined
 
-  constructor(clock: Clock) {
+  /** `onGivenUp`: the first in line gave up, and what it waited for may be there for the next. */
+  constructor(clock: Clock, onGivenUp?: () => void) {
     this.clock = clock
+    this.onGivenUp = onGivenUp
   }
 
   /** `timeout` in ms, -1 = for ever; rejects `EAGAIN` when it is over, or at once for 0 or when `max` wait already. */
@@ -41,7 +44,12 @@ export class Waiters<T, R> {
         timer?.cancel()
         signal?.removeEventListener("abort", abort)
       }
-      const abort = (): void => waiter.fail(signal!.reason)
+      const giveUp = (error: unknown): void => {
+        const first = this.first === waiter
+        waiter.fail(error)
+        if (first) this.onGivenUp?.()
+      }
+      const abort = (): void => giveUp(signal!.reason)
       const waiter: Waiter<T, R> = {
         item,
         settle: (result) => (leave(), resolve(result)),
@@ -54,7 +62,7 @@ export class Waiters<T, R> {
       this.last = waiter
       if (this.length++ === 0) this.clock.hold()
       if (timeout > 0)
-        timer = this.clock.timeout(() => waiter.fail(new EarshotError("EAGAIN", `not within ${timeout} ms`)), timeout)
+        timer = this.clock.timeout(() => giveUp(new EarshotError("EAGAIN", `not within ${timeout} ms`)), timeout)
       signal?.addEventListener("abort", abort)
     })
   }
