@@ -2,7 +2,7 @@
  * What came in and waits for the user: a queue for each peer, taken in turn, message by message (fair queueing), and the
  * users who wait. Or, with `onmessage`, straight to the user.
  */
-import { sizeOf } from "./bytes.ts"
+import { copyOf, sizeOf } from "./bytes.ts"
 import type { Clock } from "./clock.ts"
 import type { DropReason, Frame, Message, Pattern, Peer, PeerInfo } from "./contract.ts"
 import { EarshotError } from "./errors.ts"
@@ -67,14 +67,13 @@ export class Inbox {
       const taken = this.pattern.onTake === undefined ? message : this.pattern.onTake(pipe, message)
       return reader.settle(reader.item ? { message: taken as Frame[], peer: pipe } : (taken as Frame[]))
     }
+    const { receiveHighWaterMark: mark, receiveHighWaterMarkBytes: markBytes, conflate } = this.settings
+    if (conflate) return this.replace(pipe, message)
     const { inbox } = pipe
     inbox.push(message)
     pipe.waitingBytes += message.length === 1 ? message[0]!.length : sizeOf(message)
     if (inbox.length === 1) this.active.push(pipe)
-    const { receiveHighWaterMark: mark, receiveHighWaterMarkBytes: markBytes, conflate } = this.settings
-    if (conflate) {
-      if (inbox.length > 1) this.conflate(pipe)
-    } else if ((inbox.length >= mark && mark > 0) || (pipe.waitingBytes >= markBytes && markBytes > 0)) this.stop(pipe)
+    if ((inbox.length >= mark && mark > 0) || (pipe.waitingBytes >= markBytes && markBytes > 0)) this.stop(pipe)
   }
 
   /** The next message, from each peer in turn. */
@@ -155,16 +154,20 @@ export class Inbox {
   /** Reading goes on once half has been taken. */
   private restart(pipe: Pipe): void {
     const { receiveHighWaterMark: mark, receiveHighWaterMarkBytes: markBytes } = this.settings
-    if (mark > 0 && pipe.inbox.length > (mark - 1) >> 1) return
+    if (mark > 0 && pipe.inbox.length > mark >> 1) return
     if (markBytes > 0 && pipe.inbox.length > 0 && pipe.waitingBytes > markBytes / 2) return
     pipe.stop(false)
   }
 
-  private conflate(pipe: Pipe): void {
-    const old = pipe.inbox.shift()!
-    const size = sizeOf(old)
-    pipe.waitingBytes -= size
-    pipe.dropped("conflated", 1, size)
+  /** Only the newest waits: copied, since it may wait long and its chunk is larger. */
+  private replace(pipe: Pipe, message: Message): void {
+    const { inbox } = pipe
+    const bytes = pipe.waitingBytes
+    if (inbox.length === 0) this.active.push(pipe)
+    else pipe.dropped("conflated", inbox.length, bytes)
+    inbox.clear()
+    inbox.push(message.map(copyOf))
+    pipe.waitingBytes = sizeOf(message)
   }
 
   /** What waits goes to `onmessage`. */
@@ -181,7 +184,11 @@ export class Inbox {
   }
 
   private call(handler: MessageHandler, pipe: Pipe, message: Message): void {
+    this.dispatching = true
     this.invoke(handler, pipe, this.pattern.onTake === undefined ? message : this.pattern.onTake(pipe, message))
+    this.dispatching = false
+    // The handler may have made room for what waits: a Reply that replied, a resume().
+    if (this.active.length > 0) this.dispatch()
   }
 
   private invoke(handler: MessageHandler, pipe: Pipe, message: Message): void {

@@ -40,7 +40,7 @@ export async function receiveMany(core: Core, max: number, options: WaitOptions 
   if (!Number.isInteger(max) || max < 1)
     throw new EarshotError("EINVAL", `max must be a positive integer, not ${String(max)}`)
   const messages = [(await receive(core, options)) as Frame[]]
-  while (messages.length < max && !core.closed) {
+  while (messages.length < max && core.pattern.mayTake?.() !== false) {
     const message = core.inbox.take()
     if (message === undefined) break
     messages.push(message as Frame[])
@@ -60,7 +60,11 @@ export class MessageIterator implements AsyncIterator<Frame[], undefined> {
 
   constructor(core: Core) {
     this.core = core
-    core.clock.hold()
+    if (core.closed) this.done = true
+    else {
+      core.clock.hold()
+      core.watchers.add(this.look)
+    }
   }
 
   next(): Promise<IteratorResult<Frame[], undefined>> {
@@ -97,9 +101,15 @@ export class MessageIterator implements AsyncIterator<Frame[], undefined> {
     return { value: undefined, done: true }
   }
 
+  /** One that nobody calls any more doesn't outlive its socket. */
+  private readonly look = (): void => {
+    if (this.core.closed) this.finish()
+  }
+
   private finish(): void {
     if (this.done) return
     this.done = true
+    this.core.watchers.delete(this.look)
     this.core.clock.release()
   }
 }

@@ -15,7 +15,7 @@ import type { MessageHandler, Received } from "./inbox.ts"
 import type { MessageLike } from "./message.ts"
 import { MessageIterator, quiet, receive, receiveMany, send, tryReceive, trySend, untilAborted } from "./operations.ts"
 import {
-  checkOption,
+  setOption,
   receiveOptions,
   sendOptions,
   socketOptions,
@@ -51,7 +51,7 @@ export abstract class Socket<P extends Pattern = Pattern> {
     for (const [name, value] of Object.entries(rest)) {
       if (value === undefined) continue
       if (!(name in this)) throw new EarshotError("EINVAL", `this socket has no option ${name}`)
-      ;(settings as unknown as Record<string, unknown>)[name] = checkOption(name as OptionName, value)
+      setOption(settings, name as OptionName, value)
     }
     this.core = new Core(clock, transports, settings, makePattern)
   }
@@ -83,8 +83,8 @@ export abstract class Socket<P extends Pattern = Pattern> {
 
   /**
    * Listens at an endpoint, such as `tcp://*:5555`, `tcp://127.0.0.1:*`, `ipc:///tmp/a.sock`, `inproc://name`; `lastEndpoint`
-   * then tells ports and names. Throws EINVAL or EPROTONOSUPPORT at once for a bad endpoint; rejects EADDRINUSE,
-   * EADDRNOTAVAIL, ENODEV, EACCES, ENOTSUP.
+   * then tells ports and names. Throws EINVAL, EPROTONOSUPPORT or ENOTSUP at once for a bad endpoint, EBADF on a closed
+   * socket; rejects EADDRINUSE, EADDRNOTAVAIL, ENODEV, EACCES, ECANCELED when unbound before, or with the signal's reason.
    */
   bind(endpoint: string, options?: WaitOptions): Promise<void> {
     const { core } = this
@@ -106,7 +106,8 @@ export abstract class Socket<P extends Pattern = Pattern> {
   unbind(endpoint: string): Promise<void> {
     const { core } = this
     core.checkOpen()
-    parseEndpoint(endpoint)
+    const { scheme, address } = parseEndpoint(endpoint)
+    core.transports.get(scheme).check(address, "bind")
     for (const binding of core.bindings)
       if (binding.endpoint === endpoint || (binding.asked === endpoint && !/\*|:0$/.test(endpoint)))
         return binding.close(core.settings.linger)
@@ -115,9 +116,9 @@ export abstract class Socket<P extends Pattern = Pattern> {
 
   /**
    * Connects to an endpoint and stays connected: dials again whenever the connection is lost. Resolves with the first
-   * completed handshake; need not be awaited, keeps no process alive and raises no unhandled rejection. Throws EINVAL or
-   * EPROTONOSUPPORT at once for a bad endpoint; rejects ECANCELED when disconnected before, or with the signal's reason,
-   * which disconnects too.
+   * completed handshake; need not be awaited, keeps no process alive and raises no unhandled rejection. Throws EINVAL,
+   * EPROTONOSUPPORT or ENOTSUP at once for a bad endpoint, EBADF on a closed socket; rejects ECANCELED when disconnected
+   * before, or with the signal's reason, which disconnects too.
    */
   connect(endpoint: string, options?: WaitOptions): Promise<void> {
     const { core } = this
@@ -129,7 +130,9 @@ export abstract class Socket<P extends Pattern = Pattern> {
     if (signal?.aborted === true) return quiet(Promise.reject(signal.reason as Error))
     core.lastEndpoint = endpoint
     if (ONE_PER_ENDPOINT.has(core.pattern.type))
-      for (const connection of core.connections) if (connection.endpoint === name) return connection.first
+      for (const connection of core.connections)
+        if (connection.endpoint === name)
+          return signal === undefined ? connection.first : quiet(untilAborted(connection.first, signal, () => {}))
     const connection = new Connection(core, name, transport, address)
     core.connections.add(connection)
     if (signal === undefined) return connection.first
@@ -228,7 +231,10 @@ export abstract class Receiver<P extends Pattern = Pattern> extends Socket<P> im
     return this.core.inbox.onmessage
   }
   set onmessage(handler: MessageHandler | undefined) {
-    this.core.checkOpen()
+    if (handler !== undefined) {
+      this.core.checkOpen()
+      if (typeof handler !== "function") throw new EarshotError("EINVAL", "onmessage is a function or undefined")
+    }
     this.core.inbox.onmessage = handler
   }
   pause(): void {
@@ -264,7 +270,7 @@ export function defineOptions(target: { readonly prototype: Socket }, names: rea
         return (this.core.settings as unknown as Record<string, unknown>)[name]
       },
       set(this: { core: Core }, value: unknown) {
-        ;(this.core.settings as unknown as Record<string, unknown>)[name] = checkOption(name, value)
+        setOption(this.core.settings, name, value)
       },
     })
 }
