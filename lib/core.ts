@@ -15,9 +15,7 @@ import { Losses, type DropTallies, type Tally } from "./losses.ts"
 import type { Settings } from "./options.ts"
 import { Outbox } from "./outbox.ts"
 import { Pipe, type PipeHost } from "./pipe.ts"
-import type { HeartbeatOptions } from "./wire/heartbeat.ts"
-import { NullMechanism } from "./wire/null.ts"
-import { Session } from "./wire/session.ts"
+import { Session, type HeartbeatOptions } from "./wire/session.ts"
 
 /** Makes the pattern of a socket type. */
 export type PatternFactory<P extends Pattern> = (host: PatternHost, settings: Settings) => P
@@ -130,7 +128,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
     if (settings.maxMessageSize >= 0) properties.set("X-Earshot-Max", encodeText(String(settings.maxMessageSize)))
     const session = new Session(link, pipe, {
       clock,
-      mechanism: new NullMechanism(properties),
+      properties,
       accepts: this.pattern.accepts,
       maxMessageSize: settings.maxMessageSize < 0 ? Infinity : settings.maxMessageSize,
       maxMessageParts: settings.maxMessageParts,
@@ -252,11 +250,9 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
 }
 
 function heartbeatOptions(settings: Settings, earshot: boolean): HeartbeatOptions {
-  const { heartbeatInterval, heartbeatTimeout, heartbeatTimeToLive: timeToLive } = settings
-  if (heartbeatInterval > 0 || heartbeatTimeout >= 0) {
-    const interval = heartbeatInterval || INTERVAL
-    return { interval, timeout: heartbeatTimeout >= 0 ? heartbeatTimeout : interval, timeToLive }
-  }
+  const { heartbeatInterval: interval, heartbeatTimeout: timeout, heartbeatTimeToLive: timeToLive } = settings
+  if (interval >= 0) return { interval, timeout: timeout >= 0 ? timeout : interval, timeToLive }
+  if (timeout >= 0) return { interval: INTERVAL, timeout, timeToLive }
   // A libzmq peer whose user doesn't read answers no PING: judging it would lose what it holds.
   return earshot ? { interval: INTERVAL, timeout: TIMEOUT, timeToLive } : { interval: 0, timeout: 0, timeToLive }
 }

@@ -64,7 +64,7 @@ export interface SocketEvents {
 
 /** A socket's events. */
 export class Events {
-  private readonly listeners = new Map<string, Set<(event: never) => void>>()
+  private listeners: Map<string, Set<(event: never) => void>> | undefined
   private readonly clock: Clock
 
   constructor(clock: Clock) {
@@ -73,8 +73,9 @@ export class Events {
 
   /** Calls `listener` for every such event. Returns a function that removes it. */
   on<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): () => void {
-    let set = this.listeners.get(name)
-    if (set === undefined) this.listeners.set(name, (set = new Set()))
+    const listeners = (this.listeners ??= new Map())
+    let set = listeners.get(name)
+    if (set === undefined) listeners.set(name, (set = new Set()))
     set.add(listener)
     return () => this.off(name, listener)
   }
@@ -87,13 +88,13 @@ export class Events {
 
   /** Removes a listener; harmless when it isn't there. */
   off<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): void {
-    const set = this.listeners.get(name)
-    if (set?.delete(listener) && set.size === 0) this.listeners.delete(name)
+    const set = this.listeners?.get(name)
+    if (set?.delete(listener) && set.size === 0) this.listeners!.delete(name)
   }
 
   /** @internal */
   emit<Name extends keyof SocketEvents>(name: Name, event: SocketEvents[Name]): void {
-    const set = this.listeners.get(name)
+    const set = this.listeners?.get(name)
     if (set === undefined) return
     for (const listener of [...set]) {
       try {

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The user's object. What all sockets have is `Socket`; what those have that receive is `Receiver`, that send `Sender`,
  * both `Duplex`. A socket type is one of these and a pattern, in a file of patterns/.

@@ -20,8 +20,10 @@ export function encodeMetadata(metadata: Metadata): Uint8Array {
   return bytes
 }
 
-export function decodeMetadata(bytes: Uint8Array): Metadata {
+export function decodeMetadata(body: Uint8Array): Metadata {
   const metadata = new Map<string, Uint8Array>()
+  // One copy for all values: metadata outlives the chunk it came in.
+  const bytes = copyOf(body)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   let at = 0
   while (at < bytes.length) {
@@ -33,8 +35,7 @@ export function decodeMetadata(bytes: Uint8Array): Metadata {
     if (!/^[A-Za-z0-9\-_.+]+$/.test(name)) throw new EarshotError("EPROTO", "malformed metadata")
     const valueLength = view.getUint32(valueAt - 4)
     if (valueAt + valueLength > bytes.length) throw new EarshotError("EPROTO", "malformed metadata")
-    // A copy: metadata outlives the chunk it came in.
-    metadata.set(name, copyOf(bytes.subarray(valueAt, valueAt + valueLength)))
+    metadata.set(name, bytes.subarray(valueAt, valueAt + valueLength))
     if (metadata.size > MAX_PROPERTIES) throw new EarshotError("EPROTO", "too many metadata properties")
     at = valueAt + valueLength
   }

@@ -7,16 +7,20 @@ import { EMPTY, decodeText } from "../bytes.ts"
 import type { Clock, Timer } from "../clock.ts"
 import type { Codec, Greeting, Link, LinkSink, Mechanism, Message, Metadata, SocketType } from "../contract.ts"
 import { EarshotError, wrap } from "../errors.ts"
+import type { DecoderLimits } from "./decoder.ts"
 import { FLUSH_AT } from "./encoder.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
 import { property } from "./metadata.ts"
-import { printable, refusal } from "./null.ts"
+import { NullMechanism, printable, refusal } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
 import { ZmtpCodec } from "./zmtp.ts"
 
+export type { HeartbeatOptions } from "./heartbeat.ts"
+
 export interface SessionOptions {
   readonly clock: Clock
-  readonly mechanism: Mechanism
+  /** What we announce of ourselves in the handshake. */
+  readonly properties: Metadata
   readonly accepts: readonly SocketType[]
   readonly maxMessageSize: number
   readonly maxMessageParts: number
@@ -63,6 +67,8 @@ export class Session implements LinkSink {
   private readonly owner: SessionOwner
   private readonly options: SessionOptions
   private readonly codec: Codec
+  /** The codec's: no message before the handshake is done. */
+  private readonly limits: DecoderLimits
   private readonly mechanism: Mechanism
   private state: "greeting" | "handshake" | "traffic" | "closed" = "greeting"
   private minor = 1
@@ -82,8 +88,9 @@ export class Session implements LinkSink {
     this.link = link
     this.owner = owner
     this.options = options
-    this.mechanism = options.mechanism
-    this.codec = new ZmtpCodec(this, options)
+    this.mechanism = new NullMechanism(options.properties)
+    this.limits = { maxMessageSize: -1, maxMessageParts: options.maxMessageParts }
+    this.codec = new ZmtpCodec(this, this.limits)
     this.deadline = options.clock.timeout(() => {
       this.end(new EarshotError("ETIMEDOUT", "the handshake was not finished in time"))
     }, options.handshakeInterval)
@@ -230,8 +237,6 @@ export class Session implements LinkSink {
 
   onMessage(message: Message, size: number): void {
     if (this.state === "traffic") return this.owner.onMessage(message, size)
-    if (this.state === "closed") return
-    throw new EarshotError("EPROTO", "a message before the handshake was done")
   }
 
   onCommand(name: string, body: Uint8Array): void {
@@ -252,6 +257,7 @@ export class Session implements LinkSink {
     this.readPeer(metadata)
     this.state = "traffic"
     this.established = true
+    this.limits.maxMessageSize = this.options.maxMessageSize
     this.deadline?.cancel()
     const { clock } = this.options
     const options = this.options.heartbeat(this.earshot)
