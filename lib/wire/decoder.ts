@@ -2,13 +2,13 @@
  * Bytes to frames (RFC 37, WIRE 1.2), resumable at any byte. A frame that lies within one chunk is a view of it; one
  * that spans chunks is gathered in memory of its own, which grows with what has arrived and never with what is claimed.
  */
-import { View, allocate } from "../bytes.ts"
+import { EMPTY, View, allocate } from "../bytes.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { COMMAND, LONG, MORE } from "./encoder.ts"
 
 export interface DecoderLimits {
-  /** Bytes of one message, all frames together, or of one command. */
+  /** Bytes of one message, all frames together; -1 = no message at all may come (yet). May change on the way. */
   maxMessageSize: number
   maxMessageParts: number
 }
@@ -17,6 +17,9 @@ export interface DecoderSink {
   onMessage(message: Message, size: number): void
   onCommand(name: string, body: Uint8Array): void
 }
+
+/** Bytes of a command that may always come, however small messages must be: more than any handshake takes. */
+const MAX_COMMAND = 65_536
 
 /** A first allocation for a frame that spans chunks, and its growth: at most so many times what has arrived. */
 const FIRST = 4096
@@ -124,7 +127,7 @@ export class Decoder {
         this.begin(flags, size, chunk, start)
         return end
       }
-      const frame = new View(buffer, byteOffset + start, size)
+      const frame = size === 0 ? EMPTY : new View(buffer, byteOffset + start, size)
       // The common case first: a message of one frame.
       if ((flags & ~LONG) === 0 && this.parts === undefined) sink.onMessage([frame], size)
       else this.complete(flags, frame)
@@ -169,7 +172,7 @@ export class Decoder {
     this.bodySize = size
     this.bodyAt = 0
     const have = Math.min(size, chunk.length - start)
-    this.body = allocate(Math.min(size, Math.max(FIRST, GROWTH * have)))
+    this.body = size === 0 ? EMPTY : allocate(Math.min(size, Math.max(FIRST, GROWTH * have)))
     this.gather(chunk, start, have)
   }
 
@@ -181,18 +184,27 @@ export class Decoder {
       body.set(this.body!.subarray(0, this.bodyAt))
       this.body = body
     }
-    if (length > 0) body.set(start === 0 && length === chunk.length ? chunk : chunk.subarray(start, start + length), this.bodyAt)
+    if (length > 0)
+      body.set(start === 0 && length === chunk.length ? chunk : chunk.subarray(start, start + length), this.bodyAt)
     this.bodyAt = need
   }
 
   private check(flags: number, size: number): void {
     if (flags > 7 || flags === (COMMAND | MORE) || flags === (COMMAND | MORE | LONG))
       throw new EarshotError("EPROTO", `a frame with flags 0x${flags.toString(16).padStart(2, "0")}`)
-    const sum = (flags & COMMAND) === 0 ? this.partsSize + size : size
-    if (sum > this.limits.maxMessageSize)
-      throw new EarshotError("EMSGSIZE", `a message of ${sum} bytes or more, over the limit of ${this.limits.maxMessageSize}`)
-    if (this.parts !== undefined && (flags & COMMAND) === 0 && this.parts.length >= this.limits.maxMessageParts)
-      throw new EarshotError("EMSGSIZE", `a message of more than ${this.limits.maxMessageParts} frames`)
+    const { maxMessageSize, maxMessageParts } = this.limits
+    if ((flags & COMMAND) !== 0) {
+      const max = Math.max(MAX_COMMAND, maxMessageSize)
+      if (size > max || size === Infinity)
+        throw new EarshotError("EMSGSIZE", `a command of ${size} bytes, over the limit of ${max}`)
+      return
+    }
+    if (maxMessageSize < 0) throw new EarshotError("EPROTO", "a message before the handshake was done")
+    const sum = this.partsSize + size
+    if (sum > maxMessageSize || sum === Infinity)
+      throw new EarshotError("EMSGSIZE", `a message of ${sum} bytes or more, over the limit of ${maxMessageSize}`)
+    if (this.parts !== undefined && this.parts.length >= maxMessageParts)
+      throw new EarshotError("EMSGSIZE", `a message of more than ${maxMessageParts} frames`)
   }
 
   private complete(flags: number, frame: Uint8Array): void {
@@ -221,7 +233,6 @@ export class Decoder {
 function readSize(bytes: Uint8Array, at: number): number {
   if (bytes[at] !== 0 || bytes[at + 1]! > 0x1f) return Infinity
   const high = bytes[at + 1]! * 0x1_0000 + bytes[at + 2]! * 0x100 + bytes[at + 3]!
-  const low =
-    bytes[at + 4]! * 0x100_0000 + bytes[at + 5]! * 0x1_0000 + bytes[at + 6]! * 0x100 + bytes[at + 7]!
+  const low = bytes[at + 4]! * 0x100_0000 + bytes[at + 5]! * 0x1_0000 + bytes[at + 6]! * 0x100 + bytes[at + 7]!
   return high * 0x1_0000_0000 + low
 }

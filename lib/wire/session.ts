@@ -220,7 +220,10 @@ export class Session implements LinkSink {
     this.heartbeat?.stop()
     this.probes?.stop()
     const reason = this.reason ?? (error === undefined ? undefined : wrap(error, "ECONNRESET"))
-    this.owner.onClose(this, reason ?? (early ? new EarshotError("ECONNRESET", "the peer closed during the handshake") : undefined))
+    this.owner.onClose(
+      this,
+      reason ?? (early ? new EarshotError("ECONNRESET", "the peer closed during the handshake") : undefined),
+    )
   }
 
   onGreeting(greeting: Greeting): void {
@@ -262,7 +265,11 @@ export class Session implements LinkSink {
     const { clock } = this.options
     const options = this.options.heartbeat(this.earshot)
     // A 3.0 peer knows no PING, so its silence proves nothing.
-    this.heartbeat = new Heartbeat(clock, new Beat(this), this.minor === 0 ? { ...options, interval: 0, timeout: 0 } : options)
+    this.heartbeat = new Heartbeat(
+      clock,
+      new Beat(this),
+      this.minor === 0 ? { ...options, interval: 0, timeout: 0 } : options,
+    )
     this.writable = !this.blocked
     this.owner.onReady(this)
   }
@@ -272,7 +279,8 @@ export class Session implements LinkSink {
     const type = property(metadata, "Socket-Type")
     if (type !== undefined) {
       const name = printable(decodeText(type))
-      if (!this.options.accepts.includes(name as SocketType)) throw new EarshotError("INCOMPATIBLE", `peer is a ${name}`)
+      if (!this.options.accepts.includes(name as SocketType))
+        throw new EarshotError("INCOMPATIBLE", `peer is a ${name}`)
       this.type = name as SocketType
     }
     const routingId = property(metadata, "Identity") ?? EMPTY
