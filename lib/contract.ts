@@ -198,10 +198,12 @@ export interface Peer {
   readonly dialled: boolean
   /** True: taken. False: refused, at the high-water mark; `onWritable` will follow. Throws EMSGSIZE for more than the peer takes. */
   send(message: Message): boolean
-  /** Would `send` take a message now? False: `onWritable` will follow. */
-  hasRoom(): boolean
+  /** Would `send` take a message of so many bytes now? False: `onWritable` will follow. */
+  hasRoom(size: number): boolean
   /** What it took and has not given to a link, in order. */
   unsent(): readonly Message[]
+  /** Gives back a message that it took and has not given to a link. False: too late. */
+  recall(message: Message): boolean
   /** Goes out in order with the messages sent while online; ignored while not online. */
   command(name: string, body: Uint8Array): void
   /** On: nothing is read from it until off. What it has sent waits with it. */

@@ -29,6 +29,16 @@ export function readSubscription(message: Message): SubscriptionChange | undefin
   return { topic: first.subarray(1), subscribe: first[0] === 1 }
 }
 
+/** What the peer can't take, now or ever, is dropped and counted. */
+export function sendOrDrop(peer: Peer, message: Message): void {
+  try {
+    if (!peer.send(message)) peer.dropped("full", 1, sizeOf(message))
+  } catch (error) {
+    if ((error as EarshotError).code !== "EMSGSIZE") throw error
+    peer.dropped("too-large", 1, sizeOf(message))
+  }
+}
+
 export class Fanout {
   private readonly prefixes = new Prefixes<Subscriber>()
   private readonly subscribers = new Map<Peer, Subscriber>()
@@ -93,16 +103,11 @@ export class Fanout {
   send(message: Message, invert: boolean, noDrop: boolean): boolean {
     this.match(message[0]!, invert)
     const { targets } = this
-    if (noDrop) for (let i = 0; i < targets.length; i++) if (!targets[i]!.peer.hasRoom()) return false
-    for (let i = 0; i < targets.length; i++) {
-      const { peer } = targets[i]!
-      try {
-        if (!peer.send(message)) peer.dropped("full", 1, sizeOf(message))
-      } catch (error) {
-        if ((error as EarshotError).code !== "EMSGSIZE") throw error
-        peer.dropped("too-large", 1, sizeOf(message))
-      }
+    if (noDrop) {
+      const size = sizeOf(message)
+      for (let i = 0; i < targets.length; i++) if (!targets[i]!.peer.hasRoom(size)) return false
     }
+    for (let i = 0; i < targets.length; i++) sendOrDrop(targets[i]!.peer, message)
     return true
   }
 

@@ -76,6 +76,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   private readonly queue = new Ring<Message>()
   queuedBytes = 0
   private refused = false
+  private readonly conflate: boolean
   private readonly mark: number
   private readonly markBytes: number
   private readonly lowMark: number
@@ -87,9 +88,10 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     this.dialled = kind.dialled
     this.lasting = kind.lasting
     const { sendHighWaterMark, sendHighWaterMarkBytes, conflate } = host.settings
-    this.mark = conflate ? 1 : sendHighWaterMark || Infinity
+    this.conflate = conflate
+    this.mark = sendHighWaterMark || Infinity
     this.markBytes = sendHighWaterMarkBytes || Infinity
-    this.lowMark = this.mark === Infinity ? Infinity : (this.mark + 1) >> 1
+    this.lowMark = Math.floor(this.mark / 2)
   }
 
   get online(): boolean {
@@ -107,6 +109,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   get lastHeard(): number | undefined {
     return this.session?.lastHeard
   }
+
   send(message: Message): boolean {
     const session = this.session
     if (session !== undefined && session.writable && (this.queue.length === 0 || this.greeting)) {
@@ -120,16 +123,27 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     return this.enqueue(message)
   }
 
-  hasRoom(): boolean {
-    if (this.refused) return false
-    const { queue } = this
-    if (queue.length < this.mark && (queue.length === 0 || this.queuedBytes < this.markBytes)) return true
-    this.refused = true
+  hasRoom(size: number): boolean {
+    if (this.conflate) return true
+    if (!this.refused) {
+      const { length } = this.queue
+      if (length < this.mark && (length === 0 || this.queuedBytes + size <= this.markBytes)) return true
+      this.refused = true
+    }
     return false
   }
 
   unsent(): readonly Message[] {
     return this.queue.toArray()
+  }
+
+  recall(message: Message): boolean {
+    const { queue } = this
+    if (queue.length === 0 || !queue.remove(message)) return false
+    this.queuedBytes -= sizeOf(message)
+    if (queue.length === 0) this.host.pipeWaiting(false)
+    this.tellRoom()
+    return true
   }
 
   command(name: string, body: Uint8Array): void {
@@ -208,10 +222,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
       while (session.writable && queue.length > 0) this.sendQueued(session, queue.shift()!)
       if (queue.length === 0) this.host.pipeWaiting(false)
     }
-    if (this.refused && queue.length <= this.lowMark && (queue.length === 0 || this.queuedBytes < this.markBytes)) {
-      this.refused = false
-      if (this.attached) this.host.pattern.onWritable?.(this)
-    }
+    this.tellRoom()
     if (queue.length === 0) this.onIdle?.()
   }
 
@@ -232,19 +243,23 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     this.host.pipeOffline(this, session, error)
   }
 
+  /** Senders that were refused go on once half of what waited has gone (libzmq's low-water mark). */
+  private tellRoom(): void {
+    if (!this.refused || this.queue.length > this.lowMark || this.queuedBytes > this.markBytes / 2) return
+    this.refused = false
+    if (this.attached) this.host.pattern.onWritable?.(this)
+  }
+
   private enqueue(message: Message): boolean {
     const { queue } = this
-    if (this.host.settings.conflate && queue.length > 0) {
-      const old = queue.shift()!
-      this.queuedBytes -= sizeOf(old)
-      this.dropped("conflated", 1, sizeOf(old))
-    }
     const size = sizeOf(message)
     const max = this.session?.peerMax ?? Infinity
     if (size > max) throw tooLarge(size, max)
-    if (this.refused || queue.length >= this.mark || (queue.length > 0 && this.queuedBytes + size > this.markBytes)) {
-      this.refused = true
-      return false
+    if (!this.hasRoom(size)) return false
+    if (this.conflate && queue.length > 0) {
+      const old = queue.shift()!
+      this.queuedBytes -= sizeOf(old)
+      this.dropped("conflated", 1, sizeOf(old))
     }
     queue.push(message)
     this.queuedBytes += size

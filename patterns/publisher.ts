@@ -24,9 +24,12 @@ class PublisherPattern implements Pattern {
   }
   offline(peer: Peer): void {
     this.fanout.clear(peer)
+    this.host.writable()
   }
   detach(peer: Peer, unsent: Message[]): void {
     this.fanout.detach(peer, unsent)
+    // With noDrop, it may have been the one that was full.
+    this.host.writable()
   }
   onWritable(): void {
     this.host.writable()
@@ -48,7 +51,9 @@ class PublisherPattern implements Pattern {
   }
 
   private change(peer: Peer, topic: Uint8Array, subscribe: boolean): void {
-    if (subscribe ? this.fanout.subscribe(peer, topic) : this.fanout.cancel(peer, topic)) this.host.changed()
+    if (!(subscribe ? this.fanout.subscribe(peer, topic) : this.fanout.cancel(peer, topic))) return
+    this.host.changed()
+    if (!subscribe) this.host.writable()
   }
 }
 

@@ -3,7 +3,7 @@ import { EMPTY } from "../lib/bytes.ts"
 import { condition } from "../lib/confirm.ts"
 import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
 import { EarshotError } from "../lib/errors.ts"
-import { Fanout, readSubscription } from "../lib/fanout.ts"
+import { Fanout, readSubscription, sendOrDrop } from "../lib/fanout.ts"
 import { toFrame, type FrameLike } from "../lib/message.ts"
 import type { PatternOptions, ReceiveOptions, SendOptions, Settings, SocketOptions } from "../lib/options.ts"
 import { Duplex, defineOptions } from "../lib/socket.ts"
@@ -30,14 +30,17 @@ class XPublisherPattern implements Pattern {
   }
   online(peer: Peer): void {
     const { welcomeMessage } = this.settings
-    if (welcomeMessage.length > 0) peer.send([welcomeMessage as Uint8Array])
+    if (welcomeMessage.length > 0) sendOrDrop(peer, [welcomeMessage])
   }
   offline(peer: Peer): void {
     this.fanout.clear(peer, (topic) => this.deserted(peer, topic))
+    this.host.writable()
   }
   detach(peer: Peer, unsent: Message[]): void {
     this.fanout.detach(peer, unsent, (topic) => this.deserted(peer, topic))
     if (this.last === peer) this.last = undefined
+    // With noDrop, it may have been the one that was full.
+    this.host.writable()
   }
   onWritable(): void {
     this.host.writable()

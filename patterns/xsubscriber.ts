@@ -1,7 +1,7 @@
 /** XSUB (RFC 29): a SUB whose subscriptions are messages it sends: 01 or 00, then the topic. Other messages go upstream as they are. */
 import { sizeOf } from "../lib/bytes.ts"
 import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
-import { readSubscription } from "../lib/fanout.ts"
+import { readSubscription, sendOrDrop } from "../lib/fanout.ts"
 import type { ReceiveOptions, SendOptions, SocketOptions } from "../lib/options.ts"
 import { Duplex } from "../lib/socket.ts"
 import { Topics } from "../lib/topics.ts"
@@ -37,7 +37,7 @@ class XSubscriberPattern implements Pattern {
       else this.topics.unsubscribe(change.topic)
       return true
     }
-    for (const peer of this.topics.publishers) if (!peer.send(message)) peer.dropped("full", 1, sizeOf(message))
+    for (const peer of this.topics.publishers) sendOrDrop(peer, message)
     return true
   }
 }
