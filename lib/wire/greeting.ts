@@ -57,9 +57,9 @@ export class GreetingReader {
   private check(): void {
     const { bytes, length } = this
     if (length > 0 && bytes[0] !== 0xff) {
-      // A ZMTP 1.0 peer begins with a short frame: its length, 1 or a little more, then flags 0.
-      if (bytes[0] !== 0 && bytes[0]! < 0x20 && (length === 1 || bytes[1] === 0))
-        throw new EarshotError("VERSION", "peer speaks ZMTP 1.0")
+      // A ZMTP 1.0 peer begins with a short frame, its identity: length + 1, then flags 0.
+      if (bytes[0] !== 0 && length === 1) return
+      if (bytes[0] !== 0 && bytes[1] === 0) throw new EarshotError("VERSION", "peer speaks ZMTP 1.0")
       throw new EarshotError("EPROTO", `not ZMTP: the first byte is 0x${bytes[0]!.toString(16).padStart(2, "0")}`)
     }
     if (length > 9 && (bytes[9]! & 1) === 0) throw new EarshotError("VERSION", "peer speaks ZMTP 1.0")

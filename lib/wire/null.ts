@@ -1,5 +1,5 @@
 /** NULL: no security. Each side sends READY with its properties at once (RFC 37, WIRE 1.3). */
-import { decodeText } from "../bytes.ts"
+import { decodeText, encodeText } from "../bytes.ts"
 import type { Command, Mechanism, Metadata } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { decodeMetadata, encodeMetadata } from "./metadata.ts"
@@ -30,6 +30,15 @@ export function refusal(body: Uint8Array): EarshotError {
   const length = body[0] ?? 0
   if (body.length < 1 + length) return new EarshotError("EPROTO", "a malformed ERROR command")
   return new EarshotError("REFUSED", `the peer refused: ${printable(decodeText(body.subarray(1, 1 + length)))}`)
+}
+
+/** The body of an ERROR command; the reason is ASCII and cut to what its length byte can say. */
+export function refusalBody(reason: string): Uint8Array {
+  const text = encodeText(reason.slice(0, 255))
+  const body = new Uint8Array(1 + text.length)
+  body[0] = text.length
+  body.set(text, 1)
+  return body
 }
 
 /** What a peer wrote, fit for a log: no control characters, at most 200 characters. */

@@ -11,7 +11,7 @@ import type { DecoderLimits } from "./decoder.ts"
 import { FLUSH_AT } from "./encoder.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
 import { property } from "./metadata.ts"
-import { NullMechanism, printable, refusal } from "./null.ts"
+import { NullMechanism, printable, refusal, refusalBody } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
 import { ZmtpCodec } from "./zmtp.ts"
 
@@ -280,7 +280,7 @@ export class Session implements LinkSink {
     if (type !== undefined) {
       const name = printable(decodeText(type))
       if (!this.options.accepts.includes(name as SocketType))
-        throw new EarshotError("INCOMPATIBLE", `peer is a ${name}`)
+        throw new EarshotError("INCOMPATIBLE", `a ${name} does not fit: only ${this.options.accepts.join(", ")}`)
       this.type = name as SocketType
     }
     const routingId = property(metadata, "Identity") ?? EMPTY
@@ -289,8 +289,8 @@ export class Session implements LinkSink {
     if (routingId[0] === 0) throw new EarshotError("EPROTO", "a routing id that begins with a zero byte")
     this.routingId = routingId
     this.earshot = property(metadata, "X-Earshot") !== undefined
-    const max = Number(decodeText(property(metadata, "X-Earshot-Max") ?? EMPTY) || Infinity)
-    if (max >= 0) this.peerMax = max
+    const max = decodeText(property(metadata, "X-Earshot-Max") ?? EMPTY)
+    if (/^\d{1,15}$/.test(max)) this.peerMax = Number(max)
   }
 
   private pinged(body: Uint8Array): void {
@@ -307,11 +307,7 @@ export class Session implements LinkSink {
     // would find by itself; it is sent only while our READY is not out, for in traffic it means nothing.
     if (this.state === "handshake" && reason.code === "INCOMPATIBLE" && !this.readyFlushed) {
       this.codec.takeBack()
-      const text = `incompatible socket type`
-      const body = new Uint8Array(1 + text.length)
-      body[0] = text.length
-      for (let i = 0; i < text.length; i++) body[i + 1] = text.charCodeAt(i)
-      this.codec.command("ERROR", body)
+      this.codec.command("ERROR", refusalBody(reason.message))
       this.reason = reason
       this.flush()
       this.link.close()
