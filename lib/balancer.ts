@@ -2,6 +2,7 @@
  * Sends each message to the next peer that has room, in turn (RFC 28, RFC 30; libzmq's `lb`). What a peer took and never
  * sent before it went goes first to another.
  */
+import { sizeOf } from "./bytes.ts"
 import type { Message, Peer } from "./contract.ts"
 import { Ring } from "./ring.ts"
 
@@ -62,11 +63,21 @@ export class Balancer {
     const { backlog } = this
     while (backlog.length > 0) {
       const message = backlog.shift()!
-      if (this.offer(message)) continue
+      if (this.offerOld(message)) continue
       backlog.unshift(message)
       return false
     }
     return true
+  }
+
+  /** Nobody waits for this one's outcome: what is too large for the peer whose turn it is, is dropped. */
+  private offerOld(message: Message): boolean {
+    try {
+      return this.offer(message)
+    } catch {
+      this.peers[this.next]!.dropped("too-large", 1, sizeOf(message))
+      return true
+    }
   }
 
   private offer(message: Message, skip?: (peer: Peer) => boolean): boolean {

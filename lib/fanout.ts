@@ -42,7 +42,8 @@ export function sendOrDrop(peer: Peer, message: Message): void {
 export class Fanout {
   private readonly prefixes = new Prefixes<Subscriber>()
   private readonly subscribers = new Map<Peer, Subscriber>()
-  private readonly targets: Subscriber[] = []
+  private targets: Subscriber[] = []
+  private sending = false
   private stamp = 0
 
   attach(peer: Peer): void {
@@ -92,8 +93,7 @@ export class Fanout {
 
   /** To how many peers a message that begins with `topic` would go. */
   count(topic: Uint8Array, invert: boolean): number {
-    this.match(topic, invert)
-    return this.targets.length
+    return this.match(topic, invert).length
   }
 
   /**
@@ -101,13 +101,14 @@ export class Fanout {
    * sent, while any of them is full.
    */
   send(message: Message, invert: boolean, noDrop: boolean): boolean {
-    this.match(message[0]!, invert)
-    const { targets } = this
+    const targets = this.match(message[0]!, invert)
     if (noDrop) {
       const size = sizeOf(message)
       for (let i = 0; i < targets.length; i++) if (!targets[i]!.peer.hasRoom(size)) return false
     }
+    this.sending = true
     for (let i = 0; i < targets.length; i++) sendOrDrop(targets[i]!.peer, message)
+    this.sending = false
     return true
   }
 
@@ -117,13 +118,16 @@ export class Fanout {
     this.targets.push(subscriber)
   }
 
-  private match(subject: Uint8Array, invert: boolean): void {
+  private match(subject: Uint8Array, invert: boolean): Subscriber[] {
     this.stamp++
-    this.targets.length = 0
+    // One list serves all, but for what a listener of a drop sends or asks in the middle of a send.
+    if (this.sending) this.targets = []
+    else this.targets.length = 0
     this.prefixes.match(subject, this.hit)
-    if (!invert) return
+    if (!invert) return this.targets
     this.targets.length = 0
     for (const subscriber of this.subscribers.values())
       if (subscriber.stamp !== this.stamp && subscriber.peer.online) this.targets.push(subscriber)
+    return this.targets
   }
 }

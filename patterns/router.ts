@@ -36,6 +36,7 @@ class RouterPattern implements Pattern {
   online(peer: Peer): void {
     this.register(peer)
     if (this.settings.probeRouter && peer.dialled) peer.send([EMPTY])
+    this.host.writable()
   }
   /** One that we dialled keeps its route: what is sent to it waits until it is back. */
   offline(peer: Peer): void {
@@ -44,6 +45,8 @@ class RouterPattern implements Pattern {
   detach(peer: Peer, unsent: Message[]): void {
     this.leave(peer)
     for (const message of unsent) peer.dropped("disconnected", 1, sizeOf(message))
+    // With `mandatory`, whoever waits for room there need not wait any longer.
+    this.host.writable()
   }
   onWritable(): void {
     this.host.writable()

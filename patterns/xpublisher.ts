@@ -70,7 +70,7 @@ class XPublisherPattern implements Pattern {
     if (!this.settings.manual) throw new EarshotError("EINVAL", "only with the option manual")
     if (this.last === undefined)
       throw new EarshotError("EHOSTUNREACH", "the peer whose message was received last is gone, or none was received")
-    if (subscribe ? this.fanout.subscribe(this.last, topic) : this.fanout.cancel(this.last, topic)) this.host.changed()
+    this.told(subscribe ? this.fanout.subscribe(this.last, topic) : this.fanout.cancel(this.last, topic), subscribe)
   }
 
   private change(peer: Peer, topic: Uint8Array, subscribe: boolean): void {
@@ -81,7 +81,13 @@ class XPublisherPattern implements Pattern {
     const after = this.fanout.has(topic)
     const all = verbosity === "all" || (verbosity === "subscriptions" && subscribe)
     if (before !== after || all) this.tell(peer, subscribe ? SUBSCRIBE : CANCEL, topic)
-    if (changed) this.host.changed()
+    this.told(changed, subscribe)
+  }
+
+  private told(changed: boolean, subscribe: boolean): void {
+    if (!changed) return
+    this.host.changed()
+    if (!subscribe) this.host.writable()
   }
 
   private deserted(peer: Peer, topic: Uint8Array): void {
