@@ -26,6 +26,8 @@ export interface Question {
   reply(message: Message): void
   /** Who was asked is gone, and the question with it. */
   lost(): void
+  /** It can't be asked. */
+  fail(error: unknown): void
 }
 
 /** What a pattern does with questions. */
@@ -58,6 +60,8 @@ export function inFlight(
       core.clock.release()
     }
     const fail = (error: unknown): void => {
+      // Nobody waits any more: it isn't asked later, when an endpoint that is away comes back.
+      question.peer?.recall(question.message)
       leave()
       reject(error as Error)
     }
@@ -77,6 +81,7 @@ export function inFlight(
         if (retries-- > 0) asker.reopen(question)
         else fail(new EarshotError("PEER_LOST"))
       },
+      fail,
     }
     const timer =
       timeout >= 0

@@ -61,31 +61,33 @@ class RequestPattern implements Pattern, Asker {
   checkReceive(sendWaits: boolean, receiveWaits: boolean): void {
     if (this.questions.size > 0) throw new EarshotError("EFSM", "request() is in use")
     if (receiveWaits) throw new EarshotError("EFSM", "a receive is pending already")
-    if (this.lostPeer) {
-      this.lostPeer = false
-      throw new EarshotError("PEER_LOST")
-    }
+    const { failure } = this
+    this.failure = undefined
+    if (failure !== undefined) throw failure
     if (this.current === undefined && !sendWaits) throw new EarshotError("EFSM", "no request has been sent")
   }
-  /** The peer asked by `send` was lost while nobody was receiving: the next `receive` is told. */
-  private lostPeer = false
+  /** Why there will be no reply to what `send` asked, found out while nobody was receiving: the next `receive` is told. */
+  private failure: unknown
 
   send(message: Message): boolean {
+    this.giveUpCurrent()
     const id = this.settings.correlate ? this.makeId() : undefined
     const question: Question = {
       message: id === undefined ? [EMPTY, ...message] : [id, EMPTY, ...message],
       key: id === undefined ? undefined : keyOf(id),
       peer: undefined,
       reply: () => {},
-      lost: () => {
+      lost: () => question.fail(new EarshotError("PEER_LOST")),
+      fail: (error) => {
         this.current = undefined
-        if (!this.host.failReaders(new EarshotError("PEER_LOST"))) this.lostPeer = true
+        if (!this.host.failReaders(error as Error)) this.failure = error
       },
     }
     if (!this.ask(question)) return false
     // Replies to the request before, with `relaxed`, are stale.
     if (this.replied) this.host.discard("late")
-    this.replied = this.lostPeer = false
+    this.replied = false
+    this.failure = undefined
     this.current = question
     return true
   }
@@ -99,7 +101,7 @@ class RequestPattern implements Pattern, Asker {
   /** Asks somebody else. */
   reopen(question: Question): void {
     question.peer = undefined
-    this.ask(question)
+    this.tryAsk(question)
   }
   close(question: Question): void {
     this.questions.delete(question)
@@ -160,9 +162,29 @@ class RequestPattern implements Pattern, Asker {
     return asked
   }
 
+  private tryAsk(question: Question): boolean {
+    try {
+      return this.ask(question)
+    } catch (error) {
+      question.fail(error)
+      return true
+    }
+  }
+
   private askWaiting(): void {
     for (const question of this.questions)
-      if (question.peer === undefined && !this.ask(question) && question.key !== undefined) return
+      if (question.peer === undefined && !this.tryAsk(question) && question.key !== undefined) return
+  }
+
+  /** `relaxed`: without ids, a late reply to the request before would pass for the reply to this one. */
+  private giveUpCurrent(): void {
+    const { current } = this
+    if (current?.peer === undefined || current.key !== undefined || this.replied) return
+    this.current = undefined
+    if (current.peer.recall(current.message)) return
+    current.peer.close(new EarshotError("ECANCELED", "a new request takes the place of the one under way"))
+    // Encoded and not sent: it has come back.
+    for (const message of current.peer.unsent()) current.peer.recall(message)
   }
 
   /** `unsent` questions were never asked: they stay with an endpoint that may come back, or go to somebody else. */
@@ -173,8 +195,10 @@ class RequestPattern implements Pattern, Asker {
       if (question.peer !== peer) continue
       const held = unsent.some((message) => sameStart(message, question.message))
       if (!held) question.lost()
-      else if (forGood && !(question.peer = undefined) && !this.ask(question) && question === this.current)
-        question.lost()
+      else if (forGood) {
+        question.peer = undefined
+        if (!this.tryAsk(question) && question === this.current) question.lost()
+      }
     }
   }
 }
