@@ -96,7 +96,7 @@ export interface Link {
   start(sink: LinkSink): void
   /**
    * Takes the chunks, all of them, in order. True: more may follow at once. False: taken, but write nothing more until
-   * `onDrain`. After the link has ended, writes are swallowed. The array is the caller's again when the call returns.
+   * `onDrain`. Once the link has ended it swallows what is written and says false: nobody can vouch for it. The array is the caller's again when the call returns.
    */
   write(chunks: readonly Uint8Array[]): boolean
   /** No `onData` until `resume`; what is already on its way up may still come. Both idempotent. */

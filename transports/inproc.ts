@@ -145,7 +145,7 @@ class InprocLink implements Link {
   write(chunks: readonly Uint8Array[]): boolean {
     const { other } = this
     // One that closed throws away what still comes in.
-    if (this.over || other.over) return true
+    if (this.over || other.over) return false
     for (let i = 0; i < chunks.length; i++) {
       const chunk = asFrame(chunks[i]!)
       other.inbox.push(chunk)
