@@ -27,8 +27,6 @@ export class Acceptor {
   private readonly maxHandshakes: number
   /** Sessions whose handshake is not done, oldest first. */
   private readonly halfOpen = new Map<Session, HalfOpen>()
-  /** Connections turned away at a limit. */
-  refused = 0
   private closed = false
 
   constructor(clock: Clock, maxHandshakes: number, owner: AcceptorOwner) {
@@ -67,7 +65,6 @@ export class Acceptor {
   private accept(link: Link): void {
     if (this.closed) return link.destroy()
     if (!this.makeRoom(link.host)) {
-      this.refused++
       // Plainly, without ERROR: after that a libzmq peer would never come back (WIRE 0.9).
       link.destroy()
       this.owner.onError(new EarshotError("LIMIT", `${link.remote} turned away: too many handshakes at once`))
@@ -91,7 +88,6 @@ export class Acceptor {
       if (!fits(half)) continue
       if (this.clock.now() - half.since < OLD) return false
       this.halfOpen.delete(session)
-      this.refused++
       session.end(new EarshotError("LIMIT", "closed in favour of a newer connection: its handshake took too long"))
       return true
     }

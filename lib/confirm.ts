@@ -1,41 +1,60 @@
 /** Waiting for what others have to do: a subscription that has arrived, subscribers that are there. */
+import type { Connection } from "./connection.ts"
 import type { Core } from "./core.ts"
 import { EarshotError } from "./errors.ts"
 import type { Pipe } from "./pipe.ts"
 
-/** ms for the first peer of an endpoint to finish its handshake. */
-const HANDSHAKE = 10_000
-/** ms without a PONG after which a peer counts as one that answers none. */
+/** ms for the first peer of an endpoint to finish its handshake, and for an Earshot peer, which always answers, to answer. */
+const LIMIT = 10_000
+/** ms without a PONG after which another peer counts as one that answers none. */
 const PATIENCE = 1000
 /** libzmq applies a subscription up to 1 ms after its PONG (measured). */
 const SOFT = 5
 
 /**
  * Resolves when all peers that are there, and the first peer of every endpoint that is being connected, have dealt with
- * what was sent to them. Rejects TIMEOUT when an endpoint's first handshake is not done within 10 s.
+ * what was sent to them. Rejects TIMEOUT when an endpoint's first handshake, or an Earshot peer's answer, takes over 10 s.
  */
-export async function confirmed(core: Core): Promise<void> {
+export function confirmed(core: Core): Promise<void> {
   const all = [...core.pipes].filter((pipe) => pipe.online).map((pipe) => answered(core, pipe))
-  for (const connection of core.connections)
-    if (!connection.settled)
-      all.push(
-        within(core, connection.first, connection.endpoint).then(
-          () => connection.pipe && answered(core, connection.pipe),
-        ),
-      )
-  core.clock.hold()
-  try {
-    await Promise.all(all)
-  } finally {
-    core.clock.release()
-  }
+  for (const connection of core.connections) if (!connection.settled) all.push(connected(core, connection))
+  return new Promise((resolve, reject) => {
+    core.clock.hold()
+    const settle = (act: () => void): void => {
+      if (!core.watchers.delete(look)) return
+      core.clock.release()
+      act()
+    }
+    const look = (): void => {
+      if (core.closed) settle(() => reject(new EarshotError("EBADF")))
+    }
+    core.watchers.add(look)
+    Promise.all(all).then(
+      () => settle(resolve),
+      (error: unknown) => settle(() => reject(error as Error)),
+    )
+  })
 }
 
+async function connected(core: Core, connection: Connection): Promise<void> {
+  try {
+    await within(core, connection.first, connection.endpoint)
+  } catch (error) {
+    // Disconnected meanwhile: it is not waited for.
+    if ((error as EarshotError).code === "ECANCELED") return
+    throw error
+  }
+  if (connection.pipe !== undefined) await answered(core, connection.pipe)
+}
+
+/** A peer that goes is not waited for: it is told all of it when it comes back. */
 function answered(core: Core, pipe: Pipe): Promise<void> {
-  return new Promise((resolve) => {
-    if (pipe.session === undefined) return resolve()
-    pipe.session.probe(PATIENCE, (exact) => {
-      if (exact) resolve()
+  return new Promise((resolve, reject) => {
+    const { session } = pipe
+    if (session === undefined) return resolve()
+    session.probe(session.earshot ? LIMIT : PATIENCE, (exact) => {
+      if (exact || session.closed) resolve()
+      else if (session.earshot) reject(new EarshotError("TIMEOUT", `no answer from ${pipe.address} within ${LIMIT} ms`))
       else core.clock.timeout(resolve, SOFT)
     })
   })
@@ -44,8 +63,8 @@ function answered(core: Core, pipe: Pipe): Promise<void> {
 function within(core: Core, promise: Promise<void>, endpoint: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = core.clock.timeout(
-      () => reject(new EarshotError("TIMEOUT", `no handshake with ${endpoint} within ${HANDSHAKE} ms`)),
-      HANDSHAKE,
+      () => reject(new EarshotError("TIMEOUT", `no handshake with ${endpoint} within ${LIMIT} ms`)),
+      LIMIT,
     )
     promise.finally(() => timer.cancel()).then(resolve, reject)
   })

@@ -69,6 +69,8 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   /** The counters of pipes that are gone. */
   private readonly past = { sent: tally(), received: tally(), unconfirmed: tally() }
   private closing: Promise<void> | undefined
+  /** Endpoints on their way out. */
+  private readonly endings = new Set<Promise<unknown>>()
   /** Called when a peer comes or goes, or its state may have changed: whoever waits for a condition looks again. */
   readonly watchers: Set<() => void> = new Set()
 
@@ -166,12 +168,13 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
 
   pipeOnline(pipe: Pipe): void {
     const session = pipe.session!
-    pipe.owner.online(pipe)
     if (!pipe.finishing) {
       if (!pipe.attached) this.attach(pipe)
       if (this.pattern.online?.(pipe) === false)
         return session.end(new EarshotError("LIMIT", "the socket takes no further peer"))
     }
+    pipe.joined = true
+    pipe.owner.online(pipe)
     this.emit("handshake", { address: pipe.address, remote: session.link.remote })
     this.emit("peer:join", { peer: pipe })
     this.changed()
@@ -179,7 +182,8 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
 
   pipeOffline(pipe: Pipe, session: Session, error: EarshotError | undefined): void {
     const { address } = pipe
-    if (session.established) {
+    if (pipe.joined) {
+      pipe.joined = false
       const { unconfirmedMessages: unconfirmed, unconfirmedBytes } = session
       this.emit("disconnect", { address, error, unconfirmed, unconfirmedBytes })
       this.emit("peer:leave", { peer: pipe, error })
@@ -199,6 +203,19 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   pipeWaiting(waiting: boolean): void {
     if (waiting) this.clock.hold()
     else this.clock.release()
+  }
+
+  /** What keeps the process alive and `close()` waiting until it is done. */
+  async finally(work: Promise<void>[]): Promise<void> {
+    const all = Promise.all(work)
+    this.endings.add(all)
+    this.clock.hold()
+    try {
+      await all
+    } finally {
+      this.endings.delete(all)
+      this.clock.release()
+    }
   }
 
   close(linger: number): Promise<void> {
@@ -239,6 +256,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
     this.inbox.close(error)
     this.changed()
     const ends = [
+      ...this.endings,
       ...[...this.bindings].map((binding) => binding.close(linger)),
       ...[...this.connections].map((connection) => connection.close(linger)),
     ]

@@ -43,6 +43,8 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   session: Session | undefined
   /** The pattern knows it. */
   attached = false
+  /** The user knows it: `peer:join` has been, `peer:leave` will be. */
+  joined = false
   /** The session is being greeted by the pattern, whose messages go before the queue's. */
   private greeting = false
   type: SocketType | undefined

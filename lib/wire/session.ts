@@ -201,7 +201,7 @@ export class Session implements LinkSink {
 
   onDrain(): void {
     if (this.state === "closed") return
-    this.blocked = false
+    this.block(false)
     this.unconfirmedMessages = this.unconfirmedBytes = 0
     this.heartbeat?.heard(0)
     if (this.codec.pending > 0) this.flush()
@@ -216,6 +216,7 @@ export class Session implements LinkSink {
     const early = this.state !== "traffic"
     this.state = "closed"
     this.writable = false
+    this.block(false)
     this.deadline?.cancel()
     this.heartbeat?.stop()
     this.probes?.stop()
@@ -305,11 +306,14 @@ export class Session implements LinkSink {
     const reason = wrap(error, "EPROTO")
     // RFC 37 wants a reason for the peer. libzmq never reconnects after an ERROR (WIRE 0.9), nor after the mismatch it
     // would find by itself; it is sent only while our READY is not out, for in traffic it means nothing.
-    if (this.state === "handshake" && reason.code === "INCOMPATIBLE" && !this.readyFlushed) {
-      this.codec.takeBack()
-      this.codec.command("ERROR", refusalBody(reason.message))
+    if (this.state === "handshake" && reason.code === "INCOMPATIBLE") {
+      if (!this.readyFlushed) {
+        this.codec.takeBack()
+        this.codec.command("ERROR", refusalBody(reason.message))
+      }
       this.reason = reason
-      this.flush()
+      // Not destroyed: the peer is to learn of it too, from our READY or from the ERROR.
+      if (this.codec.pending > 0) this.flush()
       this.link.close()
       return this.onClose(reason)
     }
@@ -336,10 +340,18 @@ export class Session implements LinkSink {
       this.codec.release(!this.link.shares)
       return
     }
-    this.blocked = true
+    this.block(true)
     this.writable = false
     this.unconfirmedMessages += messages
     this.unconfirmedBytes += pending
+  }
+
+  /** The link takes nothing: what it holds keeps the process alive. */
+  private block(on: boolean): void {
+    if (this.blocked === on) return
+    this.blocked = on
+    if (on) this.options.clock.hold()
+    else this.options.clock.release()
   }
 }
 
