@@ -76,7 +76,7 @@ export class Binding implements PipeOwner {
   private async end(linger: number): Promise<void> {
     const { core } = this
     core.bindings.delete(this)
-    await core.finally([this.acceptor.close(), ...[...this.pipes].map((pipe) => finish(core, pipe, linger))])
+    await core.ending([this.acceptor.close(), ...[...this.pipes].map((pipe) => finish(core, pipe, linger))])
     core.emit("close", { address: this.endpoint })
   }
 }

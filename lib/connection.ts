@@ -90,7 +90,7 @@ export class Connection implements PipeOwner {
   private async end(linger: number, reason: unknown): Promise<void> {
     const { core } = this
     core.connections.delete(this)
-    if (this.pipe !== undefined) await core.finally([finish(core, this.pipe, linger)])
+    if (this.pipe !== undefined) await core.ending([finish(core, this.pipe, linger)])
     this.dialer.stop()
     this.settled = true
     this.rejectFirst(

@@ -206,7 +206,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   }
 
   /** What keeps the process alive and `close()` waiting until it is done. */
-  async finally(work: Promise<void>[]): Promise<void> {
+  async ending(work: Promise<void>[]): Promise<void> {
     const all = Promise.all(work)
     this.endings.add(all)
     this.clock.hold()
