@@ -11,13 +11,14 @@
  * rename() over the path, or unlink() after a look at the path itself, would each let the second of two racers take away
  * what the first has just bound.
  */
-import { lstat, link, mkdtemp, rmdir, unlink } from "node:fs/promises"
+import { lstat, link, mkdtemp, rmdir, stat, unlink } from "node:fs/promises"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
 import { basename, dirname, join, resolve } from "node:path"
+import type { Clock } from "../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
 import { EarshotError } from "../lib/errors.ts"
-import { bindError, dialSocket, listenServer, NetLink } from "./net.ts"
+import { abortError, bindError, dialSocket, listenServer, NetLink } from "./net.ts"
 
 /** What decides how an address is spelt for the system. */
 export interface Platform {
@@ -39,10 +40,7 @@ export function ipc(): Transport {
       else if (side === "connect") throw new EarshotError("EINVAL", "ipc://* is for binding; say where to connect to")
       return address
     },
-    dial: async (address, { clock }, signal) => {
-      const path = systemPath(address, here)
-      return dialSocket({ path }, signal, (socket) => new NetLink(socket, `ipc://${address}`, undefined, clock))
-    },
+    dial,
     listen,
   }
 }
@@ -79,6 +77,41 @@ function pathLimit(system: string): number {
 
 function invalid(address: string, why: string): EarshotError {
   return new EarshotError("EINVAL", `bad address ipc://${address}: ${why}`)
+}
+
+// --- Dialling ---
+
+/** ms that a dial waits for a listener that is there and has its backlog full. TCP waits longer, in the system. */
+const PATIENCE = 10_000
+
+async function dial(address: string, { clock }: TransportOptions, signal: AbortSignal): Promise<Link> {
+  const path = systemPath(address, here)
+  const give = clock.now() + PATIENCE
+  for (;;) {
+    try {
+      const remote = `ipc://${address}`
+      const link = await dialSocket({ path }, signal, (socket) => new NetLink(socket, remote, undefined, clock))
+      if (!signal.aborted) return link
+      link.destroy()
+      throw abortError(signal)
+    } catch (error) {
+      if (codeOf(error) !== "EAGAIN" || clock.now() > give) throw error
+    }
+    await pause(clock, signal)
+  }
+}
+
+/** Resolves a little later, or as soon as the signal aborts. */
+function pause(clock: Clock, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      timer.cancel()
+      signal?.removeEventListener("abort", done)
+      resolve()
+    }
+    const timer = clock.timeout(done, 5 + clock.random() * 10)
+    signal?.addEventListener("abort", done)
+  })
 }
 
 // --- Listening ---
@@ -142,6 +175,8 @@ async function bindPath(
   const own = beside(path, Buffer.from(options.clock.randomBytes(PASSING)).toString("base64url"))
   // A relative path may be the only one that is short enough; but the program may change its directory later.
   const [passing, lasting] = [resolve(own), resolve(path)]
+  // Node says EACCES where there is no such directory.
+  await stat(dirname(passing))
   await open(own)
   try {
     const { dev, ino } = await lstat(passing)
@@ -170,8 +205,7 @@ async function linkTo(from: string, to: string, options: TransportOptions): Prom
     } catch (error) {
       if (codeOf(error) !== "EEXIST") throw error
     }
-    if ((await clear(to, options)) === "busy")
-      await new Promise<void>((resume) => options.clock.timeout(resume, 5 + options.clock.random() * 10))
+    if ((await clear(to, options)) === "busy") await pause(options.clock)
   }
   throw inUse(to)
 }

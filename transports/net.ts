@@ -2,7 +2,8 @@
  * What the transports over node:net share: a link over a stream socket, one dial, one listening server.
  *
  * A link's life:   open ──close()──▸ flushing ──our FIN──▸ waiting for the peer's FIN ──▸ gone
- *                  open ──peer's FIN──▸ flushing ──▸ gone          any state ──destroy(), reset──▸ gone
+ *                  open ──peer's FIN, reported at once──▸ flushing ──▸ gone
+ *                  open ──a write fails──▸ reading to the end ──▸ gone      any state ──destroy(), reset──▸ gone
  *
  * Sockets and servers are unref'd from birth: `Clock.hold` keeps the process alive, not they. (What Node can't unref is
  * the system call behind a connect or a host name's look-up: a process with nothing else to do waits for its outcome.)
@@ -24,6 +25,9 @@ const LONG_GRACE = 30_000
 const SAFE = 65_536
 /** Bytes read from the system before `start`. */
 const EARLY = 65_536
+
+/** ms until the next address of a host is tried beside the first (RFC 8305, 5: Connection Attempt Delay). */
+const ATTEMPT_DELAY = 250
 
 export class NetLink implements Link {
   readonly protocol = "zmtp"
@@ -48,6 +52,8 @@ export class NetLink implements Link {
   private over = false
   private peerEnded = false
   private destroyed = false
+  /** A read or a write failed: the system no longer tells how much of `left` had left. */
+  private failed = false
   private gone = false
   private reported = false
   private reason: Error | undefined
@@ -61,25 +67,31 @@ export class NetLink implements Link {
     socket.unref()
     socket.on("data", (chunk: Uint8Array) => {
       if (this.receiver !== undefined) this.receiver.onData(chunk)
-      else if (!this.deaf) this.hold(chunk)
+      else if (this.deaf) this.discard()
+      else this.hold(chunk)
     })
     socket.on("end", () => this.onEnd())
     socket.on("error", (error) => this.onError(error))
     socket.on("close", () => this.onGone())
+    this.keepReading(socket)
   }
 
   get unconfirmed(): number {
-    return this.blocked ? this.left : 0
+    if (!this.blocked) return 0
+    if (this.failed) return this.left
+    // What a large write has left shrinks bit by bit, which only the handle tells.
+    const { _handle: handle } = this.socket as { _handle?: { writeQueueSize?: number } | null }
+    return Math.min(this.left, handle?.writeQueueSize ?? this.left)
   }
 
   start(sink: LinkSink): void {
     this.sink = sink
-    if (this.early.length > 0 || this.gone || this.drainedEarly) this.clock.immediate(this.handOver)
+    if (this.early.length > 0 || this.peerEnded || this.gone || this.drainedEarly) this.clock.immediate(this.handOver)
     else if (!this.deaf) this.receiver = sink
   }
 
   write(chunks: readonly Uint8Array[]): boolean {
-    if (this.over) return true
+    if (this.over || this.socket.destroyed) return false
     const { socket } = this
     const last = chunks.length - 1
     if (last < 0) return !this.blocked
@@ -91,7 +103,8 @@ export class NetLink implements Link {
     if (last > 0) socket.uncork()
     // Zero as soon as the system took everything: node:net tries at once. Its own `drain` knows only its own mark.
     const left = socket.writableLength
-    if (left === 0) return true
+    // A write that failed at once leaves nothing waiting either: that is not the same as having left.
+    if (left === 0) return socket.errored === null
     this.left = left
     this.blocked = true
     return false
@@ -100,12 +113,14 @@ export class NetLink implements Link {
   pause(): void {
     if (this.deaf) return
     this.paused = true
+    if (this.over && !this.peerEnded) this.timer?.cancel()
     this.socket.pause()
   }
 
   resume(): void {
     if (!this.paused) return
     this.paused = false
+    if (this.over && !this.peerEnded) this.expire(GRACE)
     if (this.early.length === 0) this.socket.resume()
     else if (this.sink !== undefined) this.clock.immediate(this.handOver)
   }
@@ -120,10 +135,48 @@ export class NetLink implements Link {
 
   destroy(error?: Error): void {
     if (this.destroyed || this.gone) return
+    this.left = this.unconfirmed
     this.destroyed = this.over = true
     this.reason = error
     this.silence()
     this.socket.destroy()
+  }
+
+  /**
+   * node:net destroys a socket when a write fails, and with it all that came before the peer went and is not read yet: the
+   * last messages of a peer that closed, when a PING to it is answered by a reset. Here a failed write only ends writing.
+   */
+  private keepReading(socket: net.Socket): void {
+    const { _write: write, _writev: writev } = socket
+    let done: (error?: Error | null) => void
+    const onDone = (error?: Error | null): void => {
+      if (error && !this.destroyed) this.onBroken(error)
+      else done(error)
+    }
+    socket._write = (chunk, encoding, callback) => {
+      done = callback
+      write.call(socket, chunk, encoding, onDone)
+    }
+    if (writev === undefined || writev === null) return
+    socket._writev = (chunks, callback) => {
+      done = callback
+      writev.call(socket, chunks, onDone)
+    }
+  }
+
+  /** A write failed: nothing more can be written, and reading will come to an end, or to an error of its own. */
+  private onBroken(error: Error): void {
+    this.over = true
+    this.onError(error)
+    if (this.deaf) this.socket.destroy()
+    else if (!this.paused) this.expire(GRACE)
+  }
+
+  /** Something came after `close`: so the peer is there, and has not got to our FIN. */
+  private discard(): void {
+    if (this.destroyed || this.reported) return
+    this.sink?.onAlive?.()
+    if (this.timer !== undefined && this.socket.bytesWritten > SAFE) this.expire(LONG_GRACE)
   }
 
   private silence(): void {
@@ -155,7 +208,7 @@ export class NetLink implements Link {
       this.drainedEarly = false
       sink.onDrain()
     }
-    if (this.gone) return this.report()
+    if (this.peerEnded || this.gone) return this.report()
     if (this.deaf) return
     this.receiver = sink
     if (!this.paused) this.socket.resume()
@@ -163,7 +216,7 @@ export class NetLink implements Link {
 
   /** One function for all writes; only a write that had to wait ends in a turn of its own. */
   private readonly onWritten = (error?: Error | null): void => {
-    if (!this.blocked || error || this.destroyed || this.socket.writableLength > 0) return
+    if (!this.blocked || error || this.destroyed || this.reported || this.socket.writableLength > 0) return
     this.blocked = false
     if (this.receiver !== undefined || (this.deaf && this.sink !== undefined)) this.sink!.onDrain()
     else this.drainedEarly = true
@@ -177,9 +230,12 @@ export class NetLink implements Link {
     this.peerEnded = true
     this.end()
     this.expire(GRACE)
+    // What is still unsent has nobody to hear it; whoever would write more is told now.
+    if (this.sink !== undefined && this.early.length === 0) this.report()
   }
 
   private onError(error: Error): void {
+    this.failed = true
     // Once both sides wanted the end, how the rest of the way was cut matters to nobody.
     if (this.destroyed || this.peerEnded || (this.deaf && !this.blocked)) return
     const { code } = error as { code?: string }
@@ -242,6 +298,52 @@ export function abortError(signal: AbortSignal): EarshotError {
   return signal.reason instanceof EarshotError
     ? signal.reason
     : new EarshotError("ECANCELED", "the attempt to connect was aborted", signal.reason)
+}
+
+/** The first link of several attempts, each begun when the one before has failed or had its head start. */
+export function race<T>(
+  routes: readonly T[],
+  clock: Clock,
+  signal: AbortSignal,
+  attempt: (route: T, signal: AbortSignal) => Promise<Link>,
+): Promise<Link> {
+  const [only] = routes
+  if (routes.length === 1) return attempt(only!, signal)
+  return new Promise((resolve, reject) => {
+    const rest = new AbortController()
+    const stop = (): void => rest.abort(signal.reason)
+    let begun = 0
+    let failed = 0
+    let cause: unknown
+    let timer: Timer | undefined
+    const end = (): void => {
+      timer?.cancel()
+      signal.removeEventListener("abort", stop)
+      rest.abort()
+    }
+    const begin = (): void => {
+      timer?.cancel()
+      attempt(routes[begun++]!, rest.signal).then(
+        (link) => {
+          if (rest.signal.aborted) return link.destroy()
+          end()
+          resolve(link)
+        },
+        (error: unknown) => {
+          cause ??= error
+          failed++
+          if (begun < routes.length && !rest.signal.aborted) return begin()
+          if (failed < begun) return
+          end()
+          reject(signal.aborted ? abortError(signal) : wrap(cause, "EHOSTUNREACH"))
+        },
+      )
+      if (begun < routes.length) timer = clock.timeout(begin, ATTEMPT_DELAY)
+    }
+    signal.addEventListener("abort", stop)
+    if (signal.aborted) stop()
+    begin()
+  })
 }
 
 const dialCodes: Readonly<Record<string, ErrorCode>> = {

@@ -1,6 +1,16 @@
 import t from "tap"
+import { once } from "node:events"
+import { readFileSync } from "node:fs"
+import * as net from "node:net"
+import { networkInterfaces } from "node:os"
+import type { Test } from "tap"
+import { systemClock } from "../../lib/clock.ts"
+import { EarshotError } from "../../lib/errors.ts"
 import { tcp } from "../../transports/tcp.ts"
 import { transportConformance } from "../conformance/transport.ts"
+import { virtualClock, type VirtualClock } from "../support/virtual-clock.ts"
+import { Bench } from "./bench.ts"
+import { type End, turns } from "./recorder.ts"
 
 transportConformance(t, {
   name: "tcp",
@@ -10,4 +20,312 @@ transportConformance(t, {
   alone: "refused",
   malformed: "127.0.0.1",
   module: { url: new URL("../../transports/tcp.ts", import.meta.url), factory: "tcp" },
+})
+
+const linux = process.platform === "linux" ? false : "for Linux"
+
+function bench(t: Test, clock = systemClock): Bench {
+  const made = new Bench(tcp(), undefined, { clock })
+  systemClock.hold()
+  t.teardown(async () => {
+    await made.dispose()
+    systemClock.release()
+  })
+  return made
+}
+
+t.test("addresses that can work", async (t) => {
+  const { check } = tcp()
+  for (const [address, side, normal = address] of [
+    ["127.0.0.1:5555", "both"],
+    ["127.0.0.1:05555", "both", "127.0.0.1:5555"],
+    ["*:5555", "bind"],
+    ["*:*", "bind"],
+    ["*:0", "bind", "*:*"],
+    ["127.0.0.1:0", "bind", "127.0.0.1:*"],
+    ["localhost:5555", "both"],
+    ["a-b.example.org.:65535", "both"],
+    ["bücher.example:1", "both"],
+    ["constructor:1", "both"],
+    ["[::1]:5555", "both"],
+    ["[::]:*", "bind"],
+    ["[0:0:0:0:0:0:0:1]:1", "both", "[::1]:1"],
+    ["[FE80::1%eth0]:5555", "both", "[fe80::1%eth0]:5555"],
+    ["eth0.100:5555", "both"],
+    ["192.168.1.17:5555;192.168.1.1:5555", "connect"],
+    ["192.168.1.17:0;192.168.1.1:5555", "connect", "192.168.1.17:*;192.168.1.1:5555"],
+    ["*:*;192.168.1.1:5555", "connect"],
+    ["*:1234;192.168.1.1:5555", "connect"],
+    ["eth0:*;example.org:5555", "connect"],
+    ["[::1]:*;[::1]:5555", "connect"],
+  ] as const)
+    for (const each of ["bind", "connect"] as const)
+      if (side === "both" || side === each) {
+        t.equal(check(address, each), normal, `${each} ${address}`)
+        t.equal(check(normal, each), normal)
+      }
+})
+
+t.test("addresses that never can", async (t) => {
+  const { check } = tcp()
+  for (const [address, side] of [
+    ["", "both"],
+    [":", "both"],
+    ["127.0.0.1", "both"],
+    ["127.0.0.1:", "both"],
+    [":5555", "both"],
+    ["127.0.0.1:65536", "both"],
+    ["127.0.0.1:99999", "both"],
+    ["127.0.0.1:100000", "both"],
+    ["127.0.0.1:-1", "both"],
+    ["127.0.0.1:+1", "both"],
+    ["127.0.0.1: 1", "both"],
+    ["127.0.0.1:1 ", "both"],
+    ["127.0.0.1:0x50", "both"],
+    ["127.0.0.1:1e3", "both"],
+    ["127.0.0.1:http", "both"],
+    ["127.0.0.1:**", "both"],
+    ["127.0.0.256:1", "both"],
+    ["127.1:1", "both"],
+    ["1:1", "both"],
+    ["::1:5555", "both"],
+    ["[::1]", "both"],
+    ["[::1]5555", "both"],
+    ["[::1:5555", "both"],
+    ["::1]:5555", "both"],
+    ["[[::1]]:5555", "both"],
+    ["[]:5555", "both"],
+    ["[*]:5555", "both"],
+    ["[127.0.0.1]:5555", "both"],
+    ["[::g]:5555", "both"],
+    ["[::1%]:5555", "both"],
+    ["[::1%a%b]:5555", "both"],
+    ["[::1%a b]:5555", "both"],
+    ["ho st:1", "both"],
+    ["-host:1", "both"],
+    ["host/path:1", "both"],
+    ["user@host:1", "both"],
+    [`${"x".repeat(254)}:1`, "both"],
+    ["*:1234", "connect"],
+    ["*:*", "connect"],
+    ["127.0.0.1:*", "connect"],
+    ["127.0.0.1:0", "connect"],
+    ["127.0.0.1:1;127.0.0.1:*", "connect"],
+    ["127.0.0.1:1;*:1", "connect"],
+    [";127.0.0.1:1", "both"],
+    ["127.0.0.1:1;", "both"],
+    ["127.0.0.1;127.0.0.1:1", "both"],
+    ["127.0.0.1:1;127.0.0.1:1;127.0.0.1:1", "both"],
+    ["127.0.0.1:1;127.0.0.1:1", "bind"],
+  ] as const)
+    for (const each of ["bind", "connect"] as const)
+      if (side === "both" || side === each) {
+        t.throws(() => check(address, each), { code: "EINVAL" }, `${each} ${address}`)
+        t.throws(() => check(address, each), EarshotError)
+      }
+})
+
+t.test("places to bind, and how to reach them", async (t) => {
+  const made = bench(t)
+  const link6 = networkInterfaces().eth0?.find(({ address }) => address.startsWith("fe80:"))?.address
+  for (const [address, pattern, reach] of [
+    ["*:*", /^0\.0\.0\.0:\d+$/, (port: string) => `127.0.0.1:${port}`],
+    ["*:*", /^0\.0\.0\.0:\d+$/, undefined],
+    ["[::]:*", /^\[::\]:\d+$/, (port: string) => `127.0.0.1:${port}`],
+    ["[::]:*", /^\[::\]:\d+$/, undefined],
+    ["[::1]:*", /^\[::1\]:\d+$/, undefined],
+    ["localhost:*", /^127\.0\.0\.1:\d+$/, (port: string) => `localhost:${port}`],
+    ...(linux === false
+      ? ([
+          ["lo:*", /^127\.0\.0\.1:\d+$/, undefined],
+          ["[::1%lo]:*", /^\[::1\]:\d+$/, (port: string) => `[::1%lo]:${port}`],
+        ] as const)
+      : []),
+    ...(link6 === undefined ? [] : ([[`[${link6}%eth0]:*`, /^\[fe80::.*%eth0\]:\d+$/, undefined]] as const)),
+  ] as const) {
+    const bound = (await made.listen(address)).address
+    t.match(bound, pattern, address)
+    const [near, far] = await made.pair(reach === undefined ? bound : reach(/\d+$/.exec(bound)![0]))
+    near.write(Buffer.from("hello"))
+    await far.got(5)
+    t.match(near.link.remote, /^tcp:\/\/.*:\d+$/)
+    t.notMatch(near.link.remote + far.link.remote, "ffff", "IPv4 is IPv4, on a listener for both, too")
+  }
+})
+
+t.test("places that can't be bound", async (t) => {
+  const made = bench(t)
+  for (const [address, code] of [
+    ["nosuchif0:*", "ENODEV"],
+    ["no-such-host.invalid:*", "ENODEV"],
+    ["constructor:*", "ENODEV"],
+    ["203.0.113.1:*", "EADDRNOTAVAIL"],
+    ["[2001:db8::1]:*", "EADDRNOTAVAIL"],
+  ] as const)
+    await t.rejects(made.listen(address), { code }, address)
+  const { address } = await made.listen("*:*")
+  await t.rejects(made.listen(address), { code: "EADDRINUSE" })
+  await t.rejects(made.listen(address.replace("0.0.0.0", "127.0.0.1")), { code: "EADDRINUSE" }, "part of what is taken")
+  await t.rejects(made.dial("no-such-host.invalid:5555"), { code: "ENOTFOUND" })
+})
+
+t.test("a link may come from an address of choice", { skip: linux }, async (t) => {
+  const made = bench(t)
+  const { address } = await made.listen("127.0.0.1:*")
+  const from = async (source: string): Promise<string> => {
+    const [, far] = await made.pair(`${source};${address}`)
+    return far.link.remote
+  }
+  t.match(await from("127.0.0.2:0"), /^tcp:\/\/127\.0\.0\.2:\d+$/)
+  t.match(await from("127.0.0.3:*"), /^tcp:\/\/127\.0\.0\.3:\d+$/)
+  t.match(await from("lo:*"), /^tcp:\/\/127\.0\.0\.1:\d+$/)
+  const free = /\d+$/.exec(await from("127.0.0.2:0"))![0]
+  t.equal(await from(`127.0.0.4:${free}`), `tcp://127.0.0.4:${free}`)
+  await t.rejects(from(`127.0.0.4:${free}`), { code: /EADDRINUSE|EADDRNOTAVAIL/ }, "the same way twice")
+  await t.rejects(from("nosuchif0:*"), { code: "ENODEV" })
+  await t.rejects(from("localhost:*"), { code: "ENODEV" }, "a source is never looked up")
+  await t.rejects(from("[::1]:*"), { code: "EADDRNOTAVAIL" }, "of the other family")
+  await t.rejects(from("203.0.113.1:*"), { code: "EADDRNOTAVAIL" })
+  const { address: six } = await made.listen("[::1]:*")
+  const [, far] = await made.pair(`lo:*;${six}`)
+  t.match(far.link.remote, /^tcp:\/\/\[::1\]:\d+$/, "the interface's address of the right family")
+})
+
+t.test("only remote addresses count as hosts", { skip: linux }, async (t) => {
+  const own = Object.values(networkInterfaces())
+    .flatMap((found) => found ?? [])
+    .find(({ internal, family }) => !internal && family === "IPv4")?.address
+  if (own === undefined) return void t.pass("there is no other interface here")
+  const made = bench(t)
+  const [near, far] = await made.pair((await made.listen(`${own}:*`)).address)
+  t.strictSame([near.link.host, far.link.host], [own, own])
+})
+
+t.test("keepalive", { skip: linux }, async (t) => {
+  // The tenth field of /proc/net/tcp begins with 02 where a keepalive timer runs, and ends with when it goes off.
+  const timers = (port: string): string[] => {
+    const hex = Number(port).toString(16).toUpperCase().padStart(4, "0")
+    return readFileSync("/proc/net/tcp", "utf8")
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, local, remote, state]) => state === "01" && `${local} ${remote}`.includes(`:${hex}`))
+      .map((fields) => fields[5] ?? "")
+  }
+  for (const [keepalive, seconds] of [
+    [-1, undefined],
+    [0, undefined],
+    [100, 1],
+    [15_000, 15],
+  ] as const) {
+    const made = new Bench(tcp(), undefined, { keepalive })
+    const { address } = await made.listen("127.0.0.1:*")
+    await made.pair(address)
+    const found = timers(/\d+$/.exec(address)![0])
+    t.equal(found.length, 2)
+    for (const timer of found) {
+      t.equal(timer.startsWith("02:"), seconds !== undefined, `keepalive ${keepalive}: ${timer}`)
+      const left = Number.parseInt(timer.slice(3), 16) / 100
+      if (seconds !== undefined) t.ok(left > seconds - 1 && left <= seconds, `${left} s`)
+    }
+    await made.dispose()
+  }
+})
+
+/** A link of ours, accepted, and the bare socket that dialled it. */
+async function withSocket(t: Test, clock: VirtualClock): Promise<[End, net.Socket]> {
+  const made = bench(t, clock)
+  const { address } = await made.listen("127.0.0.1:*")
+  const [host, port] = address.split(":")
+  const socket = net.connect({ host: host!, port: Number(port), allowHalfOpen: true })
+  socket.on("error", () => {})
+  t.teardown(() => socket.destroy())
+  await once(socket, "connect")
+  return [made.end(await made.take()), socket]
+}
+
+t.test("a reset is an error", async (t) => {
+  for (const early of [false, true]) {
+    const [end, socket] = await withSocket(t, virtualClock())
+    if (!early) end.start()
+    // Not at once: what Node reads together with a reset it takes for an orderly end.
+    socket.write("bytes")
+    await (early ? turns() : end.got(5))
+    socket.resetAndDestroy()
+    if (early) {
+      await turns()
+      end.start()
+    }
+    await end.closed()
+    t.match(end.sink.error, { code: "ECONNRESET" })
+    t.ok(end.sink.error instanceof EarshotError)
+    t.equal(end.sink.data.toString(), "bytes", "behind the bytes that had come")
+  }
+})
+
+t.test("a peer that never ends does not keep a closed link", async (t) => {
+  const clock = virtualClock()
+  const [end, socket] = await withSocket(t, clock)
+  end.start().write(Buffer.from("bye"))
+  end.link.close()
+  socket.resume()
+  await once(socket, "end")
+  await clock.advance(999)
+  t.equal(end.sink.closes, 0)
+  await clock.advance(1)
+  await end.closed()
+  t.equal(end.sink.error, undefined)
+  t.equal(clock.timers, 0)
+})
+
+t.test("a link that wrote much waits longer, lest it be lost", async (t) => {
+  const clock = virtualClock()
+  const [end, socket] = await withSocket(t, clock)
+  end.start()
+  socket.pause()
+  let written = 0
+  while (written < 2_000_000 && end.write(Buffer.alloc(65_536))) written += 65_536
+  end.link.close()
+  await turns()
+  await clock.advance(20_000)
+  // A byte that met a closed socket would be answered by a reset, which throws away what is still on its way.
+  socket.write("are you there?")
+  await turns()
+  let received = 0
+  socket.on("data", (data: Buffer) => (received += data.length)).resume()
+  await once(socket, "end")
+  t.ok(received >= written, `${received} of ${written} bytes`)
+  await turns()
+  await clock.advance(29_999)
+  t.equal(end.sink.closes, 0, "30 s from the peer's last sign of life")
+  await clock.advance(1)
+  await end.closed()
+})
+
+t.test("a peer that has ended and never reads does not keep the link", async (t) => {
+  const clock = virtualClock()
+  const [end, socket] = await withSocket(t, clock)
+  socket.pause()
+  end.start().fill(Buffer.alloc(65_536))
+  const { unconfirmed } = end.link
+  t.ok(unconfirmed > 0)
+  socket.end()
+  await end.closed()
+  t.equal(end.sink.error, undefined, "it ended in good order")
+  t.equal(end.link.unconfirmed, unconfirmed, "what it did not take is known")
+  t.equal(clock.timers, 1)
+  await clock.advance(1000)
+  await turns()
+  t.equal(clock.timers, 0, "the socket is gone a little later")
+  t.equal(end.sink.drains, 0)
+})
+
+t.test("a peer that breaks off a flush is an error", async (t) => {
+  const [end, socket] = await withSocket(t, virtualClock())
+  socket.pause()
+  end.start().fill(Buffer.alloc(65_536))
+  end.link.close()
+  socket.resetAndDestroy()
+  await end.closed()
+  t.match(end.sink.error, { code: "ECONNRESET" })
+  t.ok(end.link.unconfirmed > 0)
 })
