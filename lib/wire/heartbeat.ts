@@ -33,6 +33,8 @@ const TRICKLE = 1024
 export class Heartbeat {
   /** When the last byte came, by the clock's `now`. */
   lastHeard: number
+  /** From when on silence counts. */
+  private since: number
   private readonly clock: Clock
   private readonly link: HeartbeatLink
   private readonly options: HeartbeatOptions
@@ -44,24 +46,34 @@ export class Heartbeat {
   /** What the peer asked for with its PINGs, in ms. */
   private asked = 0
   private bytes = 0
-  /** Where the frame in progress stood, and when. */
-  private mark = { at: 0, bytes: 0 }
+  /** Where the frame in progress stood when it was first seen, or had last brought enough. */
+  private mark: { readonly at: number; readonly bytes: number } | undefined
+  /** A verdict was due: the link is being read once more. */
+  private judging = false
   /** After a late timer: no verdict before this time. */
   private grace = 0
+  private stopped = false
 
   constructor(clock: Clock, link: HeartbeatLink, options: HeartbeatOptions) {
     this.clock = clock
     this.link = link
     this.options = options
-    this.lastHeard = clock.now()
-    this.mark.at = this.lastHeard
-    if (options.interval > 0) this.nextPing = this.lastHeard + options.interval
+    this.lastHeard = this.since = clock.now()
+    if (options.interval > 0) this.nextPing = this.since + options.interval
     this.arm()
   }
 
   heard(bytes: number): void {
-    this.lastHeard = this.clock.now()
+    this.lastHeard = this.since = this.clock.now()
     this.bytes += bytes
+    this.unanswered = undefined
+    // Complete when the chunk before this one was read: another one than that which was marked.
+    if (this.mark !== undefined && !this.link.partial) this.mark = undefined
+  }
+
+  /** Silence until now proves nothing: we did not read, or the peer was busy taking what we write. */
+  pardon(): void {
+    this.since = this.clock.now()
     this.unanswered = undefined
   }
 
@@ -77,10 +89,12 @@ export class Heartbeat {
     this.timer = undefined
     this.nextPing = Infinity
     this.asked = 0
+    this.stopped = true
   }
 
   private arm(): void {
     this.timer?.cancel()
+    if (this.judging) return
     const due = Math.max(this.grace, Math.min(this.nextPing, this.verdictDue()))
     this.due = due
     if (due === Infinity) return
@@ -89,25 +103,32 @@ export class Heartbeat {
 
   private verdictDue(): number {
     const { interval, timeout } = this.options
-    const byTimeToLive = this.asked > 0 ? this.lastHeard + this.asked : Infinity
+    const byTimeToLive = this.asked > 0 ? this.since + this.asked : Infinity
     if (timeout === 0 || this.unanswered === undefined) return byTimeToLive
-    return Math.min(byTimeToLive, timeout > interval ? this.lastHeard + timeout : this.unanswered + timeout)
+    // However close the two are, a PING has an interval, or all of a shorter timeout, to be answered in.
+    return Math.min(byTimeToLive, Math.max(this.since + timeout, this.unanswered + Math.min(timeout, interval)))
   }
 
   private tick(): void {
     const now = this.clock.now()
     if (now - this.due > LATE && this.grace < now) this.grace = now + Math.min(LATE, this.options.timeout || LATE) / 2
-    if (this.link.paused) {
-      this.lastHeard = now
-      this.unanswered = undefined
-    }
+    if (this.link.paused) this.pardon()
     if (now >= this.nextPing) {
       this.nextPing = now + this.options.interval
       this.unanswered ??= now
       this.link.ping(this.options.timeToLive)
-      if (this.timer === undefined) return
+      if (this.stopped) return
     }
-    const error = now >= this.grace ? this.verdict(now) : undefined
+    if (now < this.grace || this.verdict(now) === undefined) return this.arm()
+    // Timers go off before what has come in meanwhile is read.
+    this.judging = true
+    this.clock.immediate(this.judge)
+  }
+
+  private readonly judge = (): void => {
+    this.judging = false
+    if (this.stopped) return
+    const error = this.verdict(this.clock.now())
     if (error === undefined) return this.arm()
     this.stop()
     this.link.dead(error)
@@ -116,10 +137,12 @@ export class Heartbeat {
   private verdict(now: number): EarshotError | undefined {
     const { timeout } = this.options
     if (now >= this.verdictDue())
-      return new EarshotError("ETIMEDOUT", `nothing heard for ${Math.round(now - this.lastHeard)} ms`)
+      return new EarshotError("ETIMEDOUT", `nothing heard for ${Math.round(now - this.since)} ms`)
     if (timeout === 0) return undefined
-    if (!this.link.partial || this.link.paused || this.bytes - this.mark.bytes >= TRICKLE) this.mark = { at: now, bytes: this.bytes }
-    else if (now - this.mark.at >= timeout) return new EarshotError("ETIMEDOUT", `a frame came too slowly`)
+    if (!this.link.partial || this.link.paused) this.mark = undefined
+    else if (this.mark === undefined || this.bytes - this.mark.bytes >= TRICKLE)
+      this.mark = { at: now, bytes: this.bytes }
+    else if (now - this.mark.at >= timeout) return new EarshotError("ETIMEDOUT", "a frame came too slowly")
     return undefined
   }
 }

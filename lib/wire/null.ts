@@ -44,5 +44,5 @@ export function refusalBody(reason: string): Uint8Array {
 /** What a peer wrote, fit for a log: no control characters, at most 200 characters. */
 export function printable(text: string): string {
   const clean = text.replace(/[^\x20-\x7e]/g, "?")
-  return clean.length > 200 ? `${clean.slice(0, 200)}…` : clean
+  return clean.length > 200 ? `${clean.slice(0, 200)}...` : clean
 }

@@ -142,6 +142,7 @@ export class Session implements LinkSink {
   }
 
   resumeReading(): void {
+    if (this.codec.paused) this.heartbeat?.pardon()
     try {
       this.codec.resume()
     } catch (error) {
@@ -203,7 +204,7 @@ export class Session implements LinkSink {
     if (this.state === "closed") return
     this.block(false)
     this.unconfirmedMessages = this.unconfirmedBytes = 0
-    this.heartbeat?.heard(0)
+    this.heartbeat?.pardon()
     if (this.codec.pending > 0) this.flush()
     else this.codec.release(!this.link.shares)
     if (this.blocked || this.state !== "traffic") return
