@@ -243,7 +243,8 @@ static void gather(void)
     void *context = zmq_ctx_new(), *socket = opened(context, ZMQ_PULL);
     set(socket, ZMQ_BACKLOG, 4096);
     bind_and_say(socket);
-    while (fgets(line, sizeof line, stdin) && (more = atol(line)) > 0) {
+    while (fgets(line, sizeof line, stdin)) {
+        more = atol(line);
         for (long n = 0; n < more; n++) check(zmq_recv(socket, body, sizeof body, 0) >= 0, "recv");
         printf("{\"held\":%ld,\"at\":%.3f}\n", received += more, epoch_ms());
     }
@@ -257,8 +258,9 @@ static void crowd(void)
     void *context = zmq_ctx_new();
     zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 8192);
     printf("{\"ready\":true}\n");
-    while (fgets(line, sizeof line, stdin) && (more = atol(line)) > 0) {
+    while (fgets(line, sizeof line, stdin)) {
         double start = epoch_ms();
+        more = atol(line);
         for (long n = 0; n < more; n++) {
             void *socket = opened(context, ZMQ_PUSH);
             check(zmq_connect(socket, text("endpoint")) == 0, "connect");
@@ -269,13 +271,29 @@ static void crowd(void)
     exit(0);
 }
 
+/* One socket that connects many times; then one message for each of its connections. */
+static void bundle(void)
+{
+    char line[64];
+    long held = 0, more;
+    void *context = zmq_ctx_new(), *socket = opened(context, ZMQ_PUSH);
+    printf("{\"ready\":true}\n");
+    while (fgets(line, sizeof line, stdin)) {
+        held += more = atol(line);
+        for (long n = 0; n < more; n++) check(zmq_connect(socket, text("endpoint")) == 0, "connect");
+        for (long n = 0; more > 0 && n < held; n++) check(zmq_send(socket, "hi", 2, 0) == 2, "send");
+        printf("{\"held\":%ld}\n", held);
+    }
+    exit(0);
+}
+
 int main(int count, char **values)
 {
     static const struct { const char *name; void (*run)(void); } roles[] = {
         {"pull", pull}, {"push", push}, {"reply", reply}, {"request", request},
         {"publish", publish}, {"subscribe", subscribe},
         {"match-publish", match_publish}, {"match-subscribe", match_subscribe},
-        {"gather", gather}, {"crowd", crowd},
+        {"gather", gather}, {"crowd", crowd}, {"bundle", bundle},
     };
     int major, minor, patch;
     argument_count = count;

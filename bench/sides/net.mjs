@@ -88,7 +88,7 @@ await play({
       held += more
       while (bytes < held * 2) await new Promise((resolve) => (wake = resolve))
       const at = epoch()
-      await settle()
+      if (more === 0) await settle()
       say({ held, at })
     }
   },
@@ -105,7 +105,7 @@ await play({
         socket.write("hi")
         sockets.push(socket)
       }
-      await settle()
+      if (more === 0) await settle()
       say({ begun })
     }
   },

@@ -59,7 +59,7 @@ export function awaited(zmq) {
       await request.close()
     },
 
-    // One listener and many sockets, one connection and one message each.
+    // The listener under many connections: as many messages as ordered.
     async gather({ heartbeat }) {
       const pull = new zmq.Pull({ backlog: 4096, ...beat(heartbeat) })
       await pull.bind(ANY)
@@ -68,11 +68,12 @@ export function awaited(zmq) {
       for await (const more of orders()) {
         for (let n = 0; n < more; n++) await pull.receive()
         const at = epoch()
-        await settle()
+        if (more === 0) await settle()
         say({ held: (held += more), at })
       }
     },
 
+    // Many sockets, one connection and one message each.
     async crowd({ endpoint, heartbeat }) {
       if (zmq.context !== undefined) zmq.context.maxSockets = 8192
       const sockets = []
@@ -87,8 +88,22 @@ export function awaited(zmq) {
           sockets.push(push)
         }
         await Promise.all(sent)
-        await settle()
+        if (more === 0) await settle()
         say({ begun })
+      }
+    },
+
+    // One socket that connects many times; then one message for each of its connections.
+    async bundle({ endpoint }) {
+      const push = new zmq.Push()
+      let held = 0
+      say({ ready: true })
+      for await (const more of orders()) {
+        for (let n = 0; n < more; n++) void push.connect(endpoint)
+        held += more
+        if (more === 0) await settle()
+        else for (let n = 0; n < held; n++) await push.send("hi")
+        say({ held })
       }
     },
   }

@@ -19,6 +19,9 @@ process.on("exit", killAll)
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(130))
 
 export class Child {
+  /** Milliseconds that `stop` waits for an orderly end. */
+  static grace = 0
+
   #process
   #lines = []
   #wake = () => {}
@@ -100,10 +103,13 @@ export class Child {
     if (this.code !== 0) throw this.#failure()
   }
 
-  /** Ends it now, whatever it does. */
+  /** Ends it now, whatever it does; a profiled one gets the time to write its profile. */
   async stop() {
-    this.kill()
+    if (Child.grace === 0) this.kill()
+    this.#process.stdin.end()
+    const timer = setTimeout(() => this.kill(), Child.grace)
     await this.#ended
+    clearTimeout(timer)
   }
 
   kill() {

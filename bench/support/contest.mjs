@@ -6,6 +6,7 @@ import { summary } from "./stats.mjs"
 /**
  * A contest has
  * - `name`, and `sides` in the order of a round: `libzmq`, `earshot:callback`, … (a rival or ours, and its mode);
+ * - `begin?(sides)`: before each round, where sides are measured together;
  * - `run(side, mode, amount)`: one measurement, an object of figures. `amount` is what `size` made of the round before;
  * - `size?(figures)`: how much the next run of this side should do, where that depends on its speed. A contest that has
  *   it begins with a round that is not counted;
@@ -20,6 +21,7 @@ export async function hold(contest, { pairs, progress }) {
   const problems = new Map()
   const amounts = new Map()
   for (let round = contest.size === undefined ? 0 : -1; round < rounds; round++) {
+    await contest.begin?.(wanted)
     for (const side of wanted) {
       if (problems.has(side)) continue
       progress(`${contest.name}: ${round < 0 ? "warm-up" : `${round + 1} of ${rounds}`}: ${side}`)

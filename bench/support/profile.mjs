@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
+import { Child } from "./child.mjs"
 import { profiling } from "./sides.mjs"
 
 const TOP = 25
@@ -11,6 +12,7 @@ export async function profile(contest, side) {
   const [program, mode] = side.split(":")
   const first = await contest.run(program, mode)
   profiling.directory = directory
+  Child.grace = 5_000
   const result = await contest.run(program, mode, contest.size && contest.size(first) * 3)
   console.log(`\n${contest.name}, ${side}:`, result, "(slower than without the profiler)")
   for (const file of readdirSync(directory).sort()) report(join(directory, file))
@@ -22,21 +24,26 @@ function report(path) {
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const self = new Map()
   const files = new Map()
-  let total = 0
+  let busy = 0
+  let idle = 0
   for (const [i, id] of samples.entries()) {
     const { functionName, url, lineNumber } = byId.get(id).callFrame
     const file = url === "" ? "" : basename(url)
-    if (functionName === "(idle)") add(files, "(idle)", timeDeltas[i])
-    else {
-      total += timeDeltas[i]
-      add(files, file || "(native, gc)", timeDeltas[i])
+    if (functionName === "(idle)") {
+      idle += timeDeltas[i]
+      continue
     }
+    busy += timeDeltas[i]
+    add(files, file || "(native, gc)", timeDeltas[i])
     add(self, `${functionName || "(anonymous)"}${file === "" ? "" : `  ${file}:${lineNumber + 1}`}`, timeDeltas[i])
   }
-  console.log(`\n== ${basename(path, ".cpuprofile")}: ${(total / 1e6).toFixed(2)} s busy; self time of that:`)
-  print(self, total, TOP)
+  const seconds = (us) => `${(us / 1e6).toFixed(2)} s`
+  console.log(
+    `\n== ${basename(path, ".cpuprofile")}: ${seconds(busy)} busy, ${seconds(idle)} idle; self time of the busy part:`,
+  )
+  print(self, busy, TOP)
   console.log("-- by file:")
-  print(files, total, 12)
+  print(files, busy, 12)
 }
 
 function add(map, key, value) {

@@ -8,7 +8,7 @@ export function say(answer) {
   writeSync(1, `${JSON.stringify(answer)}\n`)
 }
 
-/** The parent's lines, one number each. Ends when the parent closes our stdin. */
+/** The parent's lines, each the number of connections to add; 0 means: settle. Ends when the parent closes our stdin. */
 export async function* orders() {
   for await (const line of createInterface({ input: process.stdin })) yield Number(line)
 }
