@@ -31,7 +31,7 @@ export function confirmed(core: Core): Promise<void> {
     core.watchers.add(look)
     Promise.all(all).then(
       () => settle(resolve),
-      (error: unknown) => settle(() => reject(error as Error)),
+      (error: unknown) => settle(() => reject(error)),
     )
   })
 }

@@ -14,7 +14,7 @@ export function toFrame(value: FrameLike): Uint8Array {
   if (value === null) return EMPTY
   if (typeof value === "number") return encodeText(String(value))
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-  if (value instanceof ArrayBuffer || (typeof SharedArrayBuffer !== "undefined" && value instanceof SharedArrayBuffer))
+  if (value instanceof ArrayBuffer || ("SharedArrayBuffer" in globalThis && value instanceof SharedArrayBuffer))
     return new Uint8Array(value)
   throw new EarshotError(
     "EINVAL",

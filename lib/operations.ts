@@ -17,7 +17,7 @@ export function send(core: Core, message: MessageLike, options: WaitOptions | un
   try {
     return core.outbox.send(toMessage(message), options?.signal)
   } catch (error) {
-    return Promise.reject(error as Error)
+    return Promise.reject(error)
   }
 }
 
@@ -25,7 +25,7 @@ export function receive(core: Core, options: ReceiveCallOptions | undefined): Pr
   try {
     checkReceive(core)
   } catch (error) {
-    return Promise.reject(error as Error)
+    return Promise.reject(error)
   }
   return core.inbox.receive(core.settings.receiveTimeout, options)
 }

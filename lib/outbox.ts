@@ -36,7 +36,7 @@ export class Outbox {
       this.pattern.checkSend?.(this.senders.length > 0)
       if (this.senders.length === 0 && this.pattern.send(message)) return TAKEN
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
     return this.senders.wait(message, this.settings.sendTimeout, this.settings.maxPending, signal)
   }

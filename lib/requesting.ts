@@ -63,7 +63,7 @@ export function inFlight(
       // Nobody waits any more: it isn't asked later, when an endpoint that is away comes back.
       question.peer?.recall(question.message)
       leave()
-      reject(error as Error)
+      reject(error)
     }
     const abort = (): void => fail(signal!.reason)
     const look = (): void => {

@@ -53,7 +53,7 @@ export class Waiters<T, R> {
       const waiter: Waiter<T, R> = {
         item,
         settle: (result) => (leave(), resolve(result)),
-        fail: (error) => (leave(), reject(error as Error)),
+        fail: (error) => (leave(), reject(error)),
         next: undefined,
         previous: this.last,
       }

@@ -67,7 +67,7 @@ class RequestPattern implements Pattern, Asker {
     if (this.current === undefined && !sendWaits) throw new EarshotError("EFSM", "no request has been sent")
   }
   /** Why there will be no reply to what `send` asked, found out while nobody was receiving: the next `receive` is told. */
-  private failure: unknown
+  private failure: Error | undefined
 
   send(message: Message): boolean {
     this.giveUpCurrent()
@@ -80,7 +80,7 @@ class RequestPattern implements Pattern, Asker {
       lost: () => question.fail(new EarshotError("PEER_LOST")),
       fail: (error) => {
         this.current = undefined
-        if (!this.host.failReaders(error as Error)) this.failure = error
+        if (!this.host.failReaders(error as Error)) this.failure = error as Error
       },
     }
     if (!this.ask(question)) return false
@@ -241,7 +241,7 @@ export class Request extends Duplex<RequestPattern> {
       const frames = toMessage(message)
       return inFlight(core, core.pattern, id === undefined ? [EMPTY, ...frames] : [id, EMPTY, ...frames], id, options)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
   }
 }
