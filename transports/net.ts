@@ -143,11 +143,13 @@ export class NetLink implements Link {
   }
 
   /**
-   * node:net destroys a socket when a write fails, and with it all that came before the peer went and is not read yet: the
-   * last messages of a peer that closed, when a PING to it is answered by a reset. Here a failed write only ends writing.
+   * node:net destroys a socket when a write fails, and with it what came and is not read yet: the last messages of a peer
+   * that closed, when a PING to it is answered by a reset. Here a failed write only ends writing.
    */
   private keepReading(socket: net.Socket): void {
-    const { _write: write, _writev: writev } = socket
+    // oxlint-disable no-underscore-dangle -- the names by which node:stream lets a stream's own maker write
+    const write = socket._write.bind(socket)
+    const writev = socket._writev!.bind(socket)
     let done: (error?: Error | null) => void
     const onDone = (error?: Error | null): void => {
       if (error && !this.destroyed) this.onBroken(error)
@@ -155,12 +157,11 @@ export class NetLink implements Link {
     }
     socket._write = (chunk, encoding, callback) => {
       done = callback
-      write.call(socket, chunk, encoding, onDone)
+      write(chunk, encoding, onDone)
     }
-    if (writev === undefined || writev === null) return
     socket._writev = (chunks, callback) => {
       done = callback
-      writev.call(socket, chunks, onDone)
+      writev(chunks, onDone)
     }
   }
 
@@ -216,7 +217,8 @@ export class NetLink implements Link {
 
   /** One function for all writes; only a write that had to wait ends in a turn of its own. */
   private readonly onWritten = (error?: Error | null): void => {
-    if (!this.blocked || error || this.destroyed || this.reported || this.socket.writableLength > 0) return
+    // Node calls back without an error, too, for what a destroyed socket never wrote.
+    if (!this.blocked || error || this.reported || this.socket.destroyed || this.socket.writableLength > 0) return
     this.blocked = false
     if (this.receiver !== undefined || (this.deaf && this.sink !== undefined)) this.sink!.onDrain()
     else this.drainedEarly = true
