@@ -149,6 +149,8 @@ export interface Codec {
   /** No more calls to the sink, from the next message on, until `resume`; chunks received meanwhile are held. */
   pause(): void
   resume(): void
+  /** The stream has ended: what is held goes to the sink now, paused or not. */
+  finish(): void
   readonly paused: boolean
   /** A frame or multipart message has begun and is not complete. */
   readonly partial: boolean

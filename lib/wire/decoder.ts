@@ -81,6 +81,11 @@ export class Decoder {
     }
   }
 
+  /** Nothing more will come: what is held goes to the sink, however often that pauses. */
+  finish(): void {
+    while (this.held.length > 0 && !this.decoding) this.resume()
+  }
+
   private hold(chunk: Uint8Array, at: number): void {
     if (at >= chunk.length) return
     this.held.unshift(chunk)

@@ -62,6 +62,10 @@ export class ZmtpCodec extends Encoder implements Codec {
     this.decoder.resume()
   }
 
+  finish(): void {
+    this.decoder.finish()
+  }
+
   get paused(): boolean {
     return this.decoder.paused
   }
