@@ -178,7 +178,7 @@ export class Session implements LinkSink {
   end(error?: EarshotError): void {
     this.reason ??= error
     this.link.destroy(error)
-    this.onClose(error)
+    this.over(error)
   }
 
   onData(chunk: Uint8Array): void {
@@ -213,6 +213,17 @@ export class Session implements LinkSink {
   }
 
   onClose(error?: Error): void {
+    this.writable = false
+    // What came before the end and waits for a reader who paused is no less received.
+    try {
+      if (this.state === "traffic") this.codec.finish()
+    } catch (cause) {
+      this.reason ??= wrap(cause, "EPROTO")
+    }
+    this.over(error)
+  }
+
+  private over(error: Error | undefined): void {
     if (this.state === "closed") return
     const early = this.state !== "traffic"
     this.state = "closed"
@@ -316,7 +327,7 @@ export class Session implements LinkSink {
       // Not destroyed: the peer is to learn of it too, from our READY or from the ERROR.
       if (this.codec.pending > 0) this.flush()
       this.link.close()
-      return this.onClose(reason)
+      return this.over(reason)
     }
     this.end(reason)
   }
