@@ -159,6 +159,10 @@ export class Decoder {
       this.check(flags, size)
       this.begin(flags, size, chunk, at)
       at = Math.min(end, at + size)
+    } else if (this.bodyAt === 0 && end - at >= this.bodySize) {
+      // Only its head came before: a view, like every frame that lies within one chunk.
+      this.body = new View(chunk.buffer, chunk.byteOffset + at, this.bodySize)
+      at += this.bodyAt = this.bodySize
     } else {
       const take = Math.min(end - at, this.bodySize - this.bodyAt)
       this.gather(chunk, at, take)
