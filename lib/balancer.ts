@@ -47,7 +47,7 @@ export class Balancer {
     return this.flush() && this.room > 0
   }
 
-  /** To the next with room, but those that `skip` names. False: nobody. */
+  /** To the next with room, but those that `skip` names. False: nobody. Throws EMSGSIZE when it is too large for every peer. */
   send(message: Message, skip?: (peer: Peer) => boolean): boolean {
     if (this.backlog.length > 0 && !this.flush()) return false
     return this.offer(message, skip)
@@ -70,29 +70,37 @@ export class Balancer {
     return true
   }
 
-  /** Nobody waits for this one's outcome: what is too large for the peer whose turn it is, is dropped. */
+  /** Nobody waits for this one's outcome: what is too large for every peer is dropped. */
   private offerOld(message: Message): boolean {
     try {
       return this.offer(message)
     } catch {
-      this.peers[this.next]!.dropped("too-large", 1, sizeOf(message))
+      this.peers[0]!.dropped("too-large", 1, sizeOf(message))
       return true
     }
   }
 
   private offer(message: Message, skip?: (peer: Peer) => boolean): boolean {
     let skipped = 0
+    let tooSmall = 0
     while (this.room > skipped) {
       if (this.next >= this.room) this.next = 0
       const peer = this.peers[this.next]!
-      if (skip?.(peer) === true) {
+      try {
+        if (skip?.(peer) === true) {
+          skipped++
+          this.next++
+        } else if (peer.send(message)) {
+          this.next++
+          this.last = peer
+          return true
+        } else this.swap(this.next, --this.room)
+      } catch (error) {
+        // One that says it takes nothing so large is passed over: it must not stop what others take.
         skipped++
         this.next++
-      } else if (peer.send(message)) {
-        this.next++
-        this.last = peer
-        return true
-      } else this.swap(this.next, --this.room)
+        if (++tooSmall === this.peers.length) throw error
+      }
     }
     return false
   }

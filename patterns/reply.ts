@@ -26,9 +26,6 @@ class ReplyPattern implements Pattern {
     this.forget(peer)
     for (const message of unsent) peer.dropped("disconnected", 1, sizeOf(message))
   }
-  onWritable(): void {
-    this.host.writable()
-  }
 
   onMessage(peer: Peer, message: Message): void {
     const delimiter = message.findIndex((frame) => frame.length === 0)
@@ -53,29 +50,32 @@ class ReplyPattern implements Pattern {
     if (this.envelope !== undefined) throw new EarshotError("EFSM", "the last request has not been answered")
   }
 
+  /**
+   * The turn ends whatever becomes of the reply: one asker that never reads, or says it takes nothing so large, must not
+   * keep all others waiting. A reply to a full asker is dropped and counted (libzmq does the same, measured: WIRE 1.12).
+   */
   send(message: Message): boolean {
-    if (this.asker === undefined) {
-      this.host.dropped("disconnected", 1, sizeOf(message))
-    } else {
-      // Taken apart from what the user holds: a refused reply is sent again as it is.
-      if (!this.asker.send([...this.envelope!, ...message])) return false
-    }
+    const { asker } = this
+    const reply = [...this.envelope!, ...message]
     this.envelope = this.asker = undefined
-    this.host.takable()
+    try {
+      if (asker === undefined) this.host.dropped("disconnected", 1, sizeOf(message))
+      else if (!asker.send(reply)) asker.dropped("full", 1, sizeOf(message))
+    } finally {
+      this.host.takable()
+    }
     return true
   }
 
   private forget(peer: Peer): void {
-    if (this.asker !== peer) return
-    this.asker = undefined
-    // A reply that waits for room will never get it: it is dropped and counted.
-    this.host.writable()
+    if (this.asker === peer) this.asker = undefined
   }
 }
 
 /**
- * Answers requests, one after another: `receive`, then `send`; anything else rejects EFSM. Options: those of every socket,
- * of sending and of receiving sockets.
+ * Answers requests, one after another: `receive`, then `send`; anything else rejects EFSM. `send` never waits: the reply to
+ * an asker that is gone, or whose queue is full, is dropped and counted. One larger than the asker takes rejects EMSGSIZE,
+ * and is that request's answer all the same. Options: those of every socket, of sending and of receiving sockets.
  */
 export class Reply extends Duplex<ReplyPattern> {
   constructor(options: Partial<SocketOptions & SendOptions & ReceiveOptions> = {}) {

@@ -17,18 +17,18 @@ export type Item =
   | { readonly kind: "command"; readonly name: string; readonly body: Buffer }
 
 export interface Verdict {
-  /** Why the connection must end; undefined: it stays. Several where it depends on what had arrived together. */
-  readonly codes: readonly string[] | undefined
+  /** Why the connection must end; undefined: it stays. */
+  readonly code: string | undefined
   /** Messages before that. */
   readonly messages: readonly (readonly Buffer[])[]
   readonly established: boolean
 }
 
 export class Violation extends Error {
-  readonly codes: readonly string[]
-  constructor(...codes: string[]) {
-    super(codes.join())
-    this.codes = codes
+  readonly code: string
+  constructor(code: string) {
+    super(code)
+    this.code = code
   }
 }
 
@@ -91,18 +91,17 @@ export function judge(bytes: Buffer, type: TypeName, limits: Limits): Verdict {
         else if (item.name === "ERROR") throw refusal(item.body)
       }
   } catch (error) {
-    if (error instanceof Violation) return { codes: error.codes, messages, established: handshake.done }
+    if (error instanceof Violation) return { code: error.code, messages, established: handshake.done }
     throw error
   }
-  return { codes: undefined, messages, established: handshake.done }
+  return { code: undefined, messages, established: handshake.done }
 }
 
 function readGreeting(bytes: Buffer): Buffer | undefined {
   if (bytes.length > 0 && bytes[0] !== 0xff) {
-    const small = bytes[0]! > 0 && bytes[0]! < 0x20
-    if (!small) throw new Violation("EPROTO")
-    // An old peer's length, seen as such while alone or before a zero byte.
-    throw bytes[1] === 0 ? new Violation("VERSION") : new Violation("VERSION", "EPROTO")
+    // ZMTP 1.0 begins with a short frame: its length, then a zero byte.
+    if (bytes[0] !== 0 && bytes.length === 1) return undefined
+    throw new Violation(bytes[0] !== 0 && bytes[1] === 0 ? "VERSION" : "EPROTO")
   }
   if (bytes.length > 9 && (bytes[9]! & 1) === 0) throw new Violation("VERSION")
   if (bytes.length > 10 && bytes[10]! < 3) throw new Violation("VERSION")
