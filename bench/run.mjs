@@ -1,6 +1,6 @@
 // `npm run bench`: every figure against its rivals, in one run and one table. See README.md.
 import { writeFileSync } from "node:fs"
-import { arch, cpus, platform, release, totalmem } from "node:os"
+import { arch, cpus, loadavg, platform, release, totalmem } from "node:os"
 import { parseArgs } from "node:util"
 import { fanout } from "./questions/fanout.mjs"
 import { idle } from "./questions/idle.mjs"
@@ -64,6 +64,8 @@ async function main() {
   const began = new Date()
   const machine = `${cpus().length} cores, ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GB, ${platform()} ${arch()} ${release()}, Node ${process.version}, ${began.toISOString().slice(0, 16)}Z`
   console.log(machine)
+  const load = loadavg()[0]
+  if (load > 0.5) console.log(`load average ${load.toFixed(1)}: something else is running, the figures will suffer`)
   const sides = await prepare()
   for (const side of sides) console.log(side)
 
@@ -84,7 +86,7 @@ async function main() {
     `\n${marked.filter((row) => row.reached).length} of ${marked.length} marks reached, in ${minutes} minutes`,
   )
   if (options.json !== undefined)
-    writeFileSync(options.json, JSON.stringify({ machine, sides, pairs, seconds, quick, rows }, undefined, 1))
+    writeFileSync(options.json, JSON.stringify({ machine, load, sides, pairs, seconds, quick, rows }, undefined, 1))
   if (failures.length > 0) process.exitCode = 1
 }
 

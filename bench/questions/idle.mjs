@@ -17,7 +17,7 @@ const NOTHING = 20
 /** Of this round: figures or an error by side. */
 let measured = new Map()
 
-export function idle({ quick }) {
+export function idle({ pairs }) {
   const row = (figure, theirs, more = {}) => ({
     name: `${CONNECTIONS} idle connections, ${figure} in 10 s`,
     ours: "earshot",
@@ -31,13 +31,13 @@ export function idle({ quick }) {
   return [
     {
       name: `${CONNECTIONS} idle connections`,
-      rounds: quick ? 1 : 3,
+      rounds: Math.min(3, pairs),
       sides: ["bare", "earshot", "net", "earshot:silent", "zeromq"],
       rows: [
-        row("wake-ups", "net", { mark: { on: "more", most: HEARTBEATS }, quick: true }),
+        row("wake-ups", "net", { mark: { on: "more", most: HEARTBEATS } }),
         row("wake-ups", "net", { ...silent, mark: { on: "more", most: NOTHING } }),
         row("wake-ups", "zeromq"),
-        row("processor time", "net", { quick: true }),
+        row("processor time", "net"),
         row("processor time", "zeromq"),
         row("processor time", "bare"),
       ],
