@@ -258,14 +258,13 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     const max = this.session?.peerMax ?? Infinity
     if (size > max) throw tooLarge(size, max)
     if (!this.hasRoom(size)) return false
-    if (this.conflate && queue.length > 0) {
-      const old = queue.shift()!
-      this.queuedBytes -= sizeOf(old)
-      this.dropped("conflated", 1, sizeOf(old))
-    }
+    const old = this.conflate ? queue.shift() : undefined
     queue.push(message)
     this.queuedBytes += size
-    if (queue.length === 1) this.host.pipeWaiting(true)
+    if (old !== undefined) {
+      this.queuedBytes -= sizeOf(old)
+      this.dropped("conflated", 1, sizeOf(old))
+    } else if (queue.length === 1) this.host.pipeWaiting(true)
     return true
   }
 
