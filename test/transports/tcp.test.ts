@@ -5,7 +5,9 @@ import * as net from "node:net"
 import { networkInterfaces } from "node:os"
 import type { Test } from "tap"
 import { systemClock } from "../../lib/clock.ts"
+import type { Link } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
+import { race } from "../../transports/net.ts"
 import { tcp } from "../../transports/tcp.ts"
 import { transportConformance } from "../conformance/transport.ts"
 import { virtualClock, type VirtualClock } from "../support/virtual-clock.ts"
@@ -328,4 +330,62 @@ t.test("a peer that breaks off a flush is an error", async (t) => {
   await end.closed()
   t.match(end.sink.error, { code: "ECONNRESET" })
   t.ok(end.link.unconfirmed > 0)
+})
+
+t.test("a write that fails does not cost what has come before", async (t) => {
+  // The peer says its last words and is gone; we, busy, have not read them when our write is answered by a reset.
+  const [end, socket] = await withSocket(t, virtualClock())
+  end.start()
+  await turns()
+  end.link.pause()
+  const words = Buffer.alloc(60_000, 7)
+  await new Promise<void>((resolve) => socket.end(words, resolve))
+  socket.destroy()
+  await turns()
+  for (let i = 0; i < 5; i++) {
+    end.write(Buffer.from("PING"))
+    await turns()
+  }
+  t.notOk(end.write(Buffer.from("PING")), "it is over for writing")
+  end.link.resume()
+  await end.closed()
+  t.equal(end.sink.bytes, words.length)
+})
+
+t.test("several addresses race, each with a head start", async (t) => {
+  const clock = virtualClock({ start: 0 })
+  const log: string[] = []
+  const fake = (name: string): Link => ({ remote: name, destroy: () => log.push(`${name} dropped`) }) as unknown as Link
+  /** Routes are `name:ms:outcome`. */
+  const run = (routes: string[], signal = new AbortController().signal): Promise<Link> =>
+    race(routes, clock, signal, (route, signal) => {
+      const [name = "", ms, outcome] = route.split(":")
+      log.push(`${name} at ${clock.now()}`)
+      return new Promise((resolve, reject) => {
+        const timer = clock.timeout(
+          () => (outcome === "ok" ? resolve(fake(name)) : reject(new EarshotError("ECONNREFUSED", name))),
+          Number(ms),
+        )
+        signal.addEventListener("abort", () => {
+          timer.cancel()
+          log.push(`${name} aborted`)
+          reject(new EarshotError("ECANCELED"))
+        })
+      })
+    })
+  t.equal((await clock.until(run(["a:10:ok", "b:1:ok"]))).remote, "a")
+  t.strictSame(log.splice(0), ["a at 0", "a aborted"], "the second is not needed")
+  t.equal((await clock.until(run(["a:10:no", "b:10:ok"]))).remote, "b")
+  t.strictSame(log.splice(0), ["a at 10", "b at 20", "a aborted", "b aborted"], "begun as soon as the first fails")
+  t.equal((await clock.until(run(["a:9999:ok", "b:50:ok"]))).remote, "b")
+  t.strictSame(log.splice(0), ["a at 30", "b at 280", "a aborted", "b aborted"], "or after 250 ms")
+  await t.rejects(clock.until(run(["a:300:no", "b:10:no", "c:5:no"])), { code: "ECONNREFUSED", message: "b" })
+  t.strictSame(log.splice(0).slice(0, 3), ["a at 330", "b at 580", "c at 590"])
+  const abort = new AbortController()
+  const aborted = run(["a:9999:ok", "b:9999:ok"], abort.signal)
+  await clock.advance(300)
+  const reason = new EarshotError("ETIMEDOUT")
+  abort.abort(reason)
+  t.equal(await aborted.catch((error: unknown) => error), reason)
+  t.equal(clock.timers, 0)
 })
