@@ -12,6 +12,11 @@ export interface Clock {
   timeout(callback: () => void, ms: number): Timer
   /** Calls back in a later turn, after the I/O that is ready now. Keeps the process alive until then. */
   immediate(callback: () => void): void
+  /**
+   * Calls back when the current callback of the platform and all microtasks behind it are done, still before other I/O.
+   * Absent where the platform has no such moment.
+   */
+  soon?(callback: () => void): void
   /** Calls back when the current stack is done. */
   microtask(callback: () => void): void
   /** 0 <= x < 1 */
@@ -35,6 +40,8 @@ export const systemClock: Clock = createSystemClock()
 function createSystemClock(): Clock {
   const immediate: (callback: () => void) => void =
     typeof setImmediate === "function" ? setImmediate : messageChannelImmediate()
+  // Node's, Bun's and Deno's; reached through the global object, which may have none.
+  const nextTick = (globalThis as { process?: { nextTick?: (callback: () => void) => void } }).process?.nextTick
   let holds = 0
   let anchor: Handle | undefined
   return {
@@ -47,6 +54,7 @@ function createSystemClock(): Clock {
       return { cancel: () => clearTimeout(handle) }
     },
     immediate: (callback) => void immediate(callback),
+    ...(nextTick === undefined ? {} : { soon: (callback: () => void) => nextTick(callback) }),
     microtask: (callback) => queueMicrotask(callback),
     random: () => Math.random(),
     randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
