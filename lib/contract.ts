@@ -196,8 +196,6 @@ export interface Peer {
   readonly routingId: Uint8Array
   /** A handshake is done and its session lives. */
   readonly online: boolean
-  /** We dialled. */
-  readonly dialled: boolean
   /** True: taken. False: refused, at the high-water mark; `onWritable` will follow. Throws EMSGSIZE for more than the peer takes. */
   send(message: Message): boolean
   /** Would `send` take a message of so many bytes now? False: `onWritable` will follow. */

@@ -72,7 +72,7 @@ export interface PatternOptions {
   mandatory: boolean
   /** A new peer takes over the routing id of an old one. Default false. */
   handover: boolean
-  /** Send one empty message after connecting, so that a Router knows of us. Default false. */
+  /** Send one empty message to each new peer, so that a Router knows of us. Default false. */
   probeRouter: boolean
   /** Put an id before each request and drop replies with another. Default false. */
   correlate: boolean

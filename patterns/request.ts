@@ -37,7 +37,7 @@ class RequestPattern implements Pattern, Asker {
     this.onWritable(peer)
   }
   online(peer: Peer): void {
-    if (this.settings.probeRouter && peer.dialled) peer.send([EMPTY])
+    if (this.settings.probeRouter) peer.send([EMPTY])
   }
   offline(peer: Peer): void {
     this.leave(peer, peer.unsent())

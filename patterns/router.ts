@@ -35,7 +35,7 @@ class RouterPattern implements Pattern {
 
   online(peer: Peer): void {
     this.register(peer)
-    if (this.settings.probeRouter && peer.dialled) peer.send([EMPTY])
+    if (this.settings.probeRouter) peer.send([EMPTY])
     this.host.writable()
   }
   /** One that we dialled keeps its route: what is sent to it waits until it is back. */
