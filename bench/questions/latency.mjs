@@ -5,7 +5,7 @@ const SIZE = 64
 
 export function latency({ quick }) {
   const name = "request/reply 64 B"
-  const total = quick ? 8_000 : 12_000
+  const total = quick ? 15_000 : 30_000
   const row = (figure, theirs, more = {}) => ({
     name: `${name}, ${figure}`,
     ours: "earshot",
@@ -27,13 +27,14 @@ export function latency({ quick }) {
         row("p99", "zeromq"),
         row("p99", "libzmq"),
       ],
-      run: (side) => measure(side, total),
+      run: (side, _, amount = total) => measure(side, amount),
+      long: 150_000,
     },
   ]
 }
 
 async function measure(side, total) {
-  const args = { size: SIZE, warm: 3_000, total }
+  const args = { size: SIZE, warm: Math.floor(total / 3), total }
   const reply = start(side, "reply", args)
   let request
   try {

@@ -10,6 +10,7 @@ import { summary } from "./stats.mjs"
  * - `run(side, mode, amount)`: one measurement, an object of figures. `amount` is what `size` made of the round before;
  * - `size?(figures)`: how much the next run of this side should do, where that depends on its speed. A contest that has
  *   it begins with a round that is not counted;
+ * - `long?`: the amount of a run that is profiled, where `size` doesn't say;
  * - `rounds?`: how many, where it is not the number of pairs asked for;
  * - `rows`: what to print: `name`, `figure`, `ours`, `theirs?` (sides), `unit`, and `mark?`, on the ratio ours/theirs or,
  *   `on: "ours"`, on our figure, `on: "more"`, on ours minus theirs: `least` or `most`, and maybe an `ambition` beyond it. `quick`: also under --quick.

@@ -13,7 +13,7 @@ export async function profile(contest, side) {
   const first = await contest.run(program, mode)
   profiling.directory = directory
   Child.grace = 5_000
-  const result = await contest.run(program, mode, contest.size && contest.size(first) * 3)
+  const result = await contest.run(program, mode, contest.size === undefined ? contest.long : contest.size(first) * 3)
   console.log(`\n${contest.name}, ${side}:`, result, "(slower than without the profiler)")
   for (const file of readdirSync(directory).sort()) report(join(directory, file))
   console.log(`\nProfiles for Chrome's or VS Code's viewer: ${directory}`)
