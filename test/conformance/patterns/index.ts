@@ -1,0 +1,19 @@
+/**
+ * What every socket type must do, on every transport: libzmq's semantics (WIRE 1.4, 1.5, 1.12, 1.13), and where SOCKETS.md
+ * says otherwise, that. A transport's own test calls it with an endpoint to bind.
+ */
+import type { Test } from "tap"
+import { balancing } from "./balancing.ts"
+import { compatibility } from "./compatibility.ts"
+import { marks } from "./marks.ts"
+import type { Subject } from "./support.ts"
+
+const families: Record<string, (t: Test, subject: Subject) => void> = { compatibility, balancing, marks }
+
+export function patternConformance(t: Test, subject: Subject): void {
+  for (const [name, family] of Object.entries(families))
+    t.test(`${subject.name}: ${name}`, (t) => {
+      family(t, subject)
+      t.end()
+    })
+}

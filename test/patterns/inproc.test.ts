@@ -1,0 +1,5 @@
+import t from "tap"
+import { patternConformance } from "../conformance/patterns/index.ts"
+
+let count = 0
+patternConformance(t, { name: "inproc", endpoint: () => `inproc://patterns-${++count}` })
