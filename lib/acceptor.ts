@@ -5,8 +5,8 @@ import { EarshotError, wrap } from "./errors.ts"
 import type { Session } from "./wire/session.ts"
 
 export interface AcceptorOwner {
-  /** Makes a session of the link. */
-  onLink(link: Link): Session
+  /** Makes a session of the link, if there is still need of one. */
+  onLink(link: Link): Session | undefined
   onError(error: EarshotError): void
 }
 
@@ -21,7 +21,7 @@ interface HalfOpen {
 }
 
 export class Acceptor {
-  private listener: Listener | undefined
+  private listener: Promise<Listener> | undefined
   private readonly clock: Clock
   private readonly owner: AcceptorOwner
   private readonly maxHandshakes: number
@@ -38,18 +38,16 @@ export class Acceptor {
   /** Resolves to the address as bound. */
   async listen(transport: Transport, address: string, options: TransportOptions): Promise<string> {
     if (transport.listen === undefined) throw new EarshotError("ENOTSUP", `${transport.scheme} can't be bound here`)
-    const listener = await transport.listen(
+    this.listener = transport.listen(
       address,
       options,
       (link) => this.accept(link),
       (error) => this.owner.onError(wrap(error, "ECONNRESET")),
     )
-    this.listener = listener
-    if (this.closed) {
-      await listener.close()
-      throw new EarshotError("ECANCELED", "the endpoint was unbound")
-    }
-    return listener.address
+    const listener = await this.listener
+    if (!this.closed) return listener.address
+    await listener.close()
+    throw new EarshotError("ECANCELED", "the endpoint was unbound")
   }
 
   /** The session's handshake is done, or it has ended. */
@@ -57,9 +55,11 @@ export class Acceptor {
     this.halfOpen.delete(session)
   }
 
+  /** Waits for a bind that is under way. */
   async close(): Promise<void> {
     this.closed = true
-    await this.listener?.close()
+    const listener = await this.listener?.catch(() => undefined)
+    await listener?.close()
   }
 
   private accept(link: Link): void {
@@ -71,7 +71,8 @@ export class Acceptor {
       return
     }
     const session = this.owner.onLink(link)
-    if (!session.closed && !session.ready) this.halfOpen.set(session, { host: link.host, since: this.clock.now() })
+    if (session !== undefined && !session.closed && !session.ready)
+      this.halfOpen.set(session, { host: link.host, since: this.clock.now() })
   }
 
   private makeRoom(host: string | undefined): boolean {

@@ -48,9 +48,14 @@ export class Binding implements PipeOwner {
     return (this.closing ??= this.end(linger))
   }
 
-  onLink(link: Link): Session {
+  onLink(link: Link): Session | undefined {
     const { core } = this
     core.emit("accept", { address: this.endpoint, remote: link.remote })
+    // A listener may just have closed it all.
+    if (this.closing !== undefined) {
+      link.destroy()
+      return undefined
+    }
     const pipe = new Pipe(core, this, link.remote, { dialled: false, lasting: false })
     core.pipes.add(pipe)
     this.pipes.add(pipe)

@@ -62,15 +62,19 @@ export class Connection implements PipeOwner {
   }
 
   offline(pipe: Pipe, _session: Session, error: EarshotError | undefined): void {
+    const comesBack = !pipe.finishing || (pipe.onGone !== undefined && pipe.queued > 0)
     if (pipe.onGone !== undefined) pipe.onGone()
     else if (!this.lasting) this.pipe = undefined
-    if (!pipe.finishing || pipe.queued > 0) this.dialer.ended(error)
+    if (comesBack) this.dialer.ended(error)
   }
 
   onLink(link: Link): void {
-    this.core.emit("connect", { address: this.endpoint })
-    if (!this.lasting) this.makePipe()
-    this.core.open(this.pipe!, link)
+    const { core } = this
+    core.emit("connect", { address: this.endpoint })
+    // A listener may just have closed it all.
+    if (this.closing === undefined && this.pipe === undefined) this.makePipe()
+    if (this.pipe === undefined || !core.pipes.has(this.pipe)) return link.destroy()
+    core.open(this.pipe, link)
   }
 
   onRetry(interval: number, error: EarshotError | undefined): void {

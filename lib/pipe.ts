@@ -33,6 +33,8 @@ export interface PipeOwner {
 }
 
 const NO_METADATA: Metadata = new Map()
+/** At most 256 KiB, or one message, is unconfirmed: what a session gathers before it writes, and this. Larger ones go alone. */
+const LARGE = 192 * 1024
 
 export class Pipe implements Peer, PeerInfo, SessionOwner {
   readonly address: string
@@ -117,10 +119,12 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     if (session !== undefined && session.writable && (this.queue.length === 0 || this.greeting)) {
       const size = message.length === 1 ? message[0]!.length : sizeOf(message)
       if (size > session.peerMax) throw tooLarge(size, session.peerMax)
-      this.sent++
-      this.sentBytes += size
-      session.send(message)
-      return true
+      if (size <= LARGE || session.clear()) {
+        this.sent++
+        this.sentBytes += size
+        session.send(message)
+        return true
+      }
     }
     return this.enqueue(message)
   }
@@ -183,6 +187,13 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     this.held = false
   }
 
+  /** Takes, whatever the marks say, what another left unsent. */
+  inherit(message: Message): void {
+    this.queue.push(message)
+    this.queuedBytes += sizeOf(message)
+    if (this.queue.length === 1) this.host.pipeWaiting(true)
+  }
+
   /** All that waits unsent, in order; the queue is empty afterwards. */
   takeUnsent(): Message[] {
     const unsent = this.queue.drain()
@@ -221,7 +232,11 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     const session = this.session!
     const { queue } = this
     if (queue.length > 0) {
-      while (session.writable && queue.length > 0) this.sendQueued(session, queue.shift()!)
+      while (session.writable && queue.length > 0) {
+        const size = sizeOf(queue.peek()!)
+        if (size > LARGE && !session.clear()) break
+        this.sendQueued(session, queue.shift()!, size)
+      }
       if (queue.length === 0) this.host.pipeWaiting(false)
     }
     this.tellRoom()
@@ -268,8 +283,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     return true
   }
 
-  private sendQueued(session: Session, message: Message): void {
-    const size = sizeOf(message)
+  private sendQueued(session: Session, message: Message, size: number): void {
     this.queuedBytes -= size
     // Queued before the peer said how much it takes.
     if (size > session.peerMax) return this.dropped("too-large", 1, size)

@@ -7,8 +7,8 @@ import type { Clock } from "../lib/clock.ts"
 import type { Link, LinkSink, Listener, Transport, TransportOptions } from "../lib/contract.ts"
 import { EarshotError } from "../lib/errors.ts"
 
-/** Bytes under way in one direction above which `write` asks to wait. */
-const HIGH = 256 * 1024
+/** Bytes under way in one direction above which `write` asks to wait: with the slab of 64 KiB that may cross it, 256 KiB. */
+const HIGH = 192 * 1024
 
 /** The transport `inproc`. Two of these objects know nothing of each other's names. */
 export function inproc(): Transport {
@@ -118,7 +118,7 @@ class InprocLink implements Link {
   /** Both ends are over for good. */
   private dead = false
   private reason: Error | undefined
-  /** What was under way to the other side when it all ended. */
+  /** What was under way to the other side when that closed, or it all ended. */
   private lost = 0
 
   private constructor(remote: string, clock: Clock) {
@@ -134,7 +134,7 @@ class InprocLink implements Link {
   }
 
   get unconfirmed(): number {
-    return this.dead ? this.lost : this.other.bytes
+    return this.dead ? this.lost : this.lost + this.other.bytes
   }
 
   start(sink: LinkSink): void {
@@ -169,12 +169,11 @@ class InprocLink implements Link {
   close(): void {
     if (this.over) return
     this.over = true
+    this.other.lost += this.bytes
     this.inbox = []
     this.bytes = 0
     this.other.ending = true
     this.other.schedule()
-    // What the other side waits to see delivered is thrown away.
-    this.schedule()
   }
 
   destroy(error?: Error): void {
@@ -187,7 +186,7 @@ class InprocLink implements Link {
   private finish(reasonOfOther?: Error): void {
     const { other } = this
     for (const end of [this, other]) {
-      end.lost = end.other.bytes
+      end.lost += end.other.bytes
       end.dead = end.over = true
     }
     other.reason = reasonOfOther
@@ -232,7 +231,7 @@ class InprocLink implements Link {
   }
 
   private drained(): void {
-    if (!this.blocked || this.dead || this.sink === undefined || this.other.bytes > 0) return
+    if (!this.blocked || this.dead || this.sink === undefined || this.unconfirmed > 0) return
     this.blocked = false
     this.sink.onDrain()
   }
