@@ -26,9 +26,6 @@ const SAFE = 65_536
 /** Bytes read from the system before `start`. */
 const EARLY = 65_536
 
-/** ms until the next address of a host is tried beside the first (RFC 8305, 5: Connection Attempt Delay). */
-const ATTEMPT_DELAY = 250
-
 export class NetLink implements Link {
   readonly protocol = "zmtp"
   readonly shares = false
@@ -152,7 +149,7 @@ export class NetLink implements Link {
     const writev = socket._writev!.bind(socket)
     let done: (error?: Error | null) => void
     const onDone = (error?: Error | null): void => {
-      if (error && !this.destroyed) this.onBroken(error)
+      if (error && !socket.destroyed) this.onBroken(error)
       else done(error)
     }
     socket._write = (chunk, encoding, callback) => {
@@ -241,7 +238,7 @@ export class NetLink implements Link {
     // Once both sides wanted the end, how the rest of the way was cut matters to nobody.
     if (this.destroyed || this.peerEnded || (this.deaf && !this.blocked)) return
     const { code } = error as { code?: string }
-    this.reason = code === "EPIPE" ? new EarshotError("ECONNRESET", error.message, error) : wrap(error, "ECONNRESET")
+    this.reason ??= code === "EPIPE" ? new EarshotError("ECONNRESET", error.message, error) : wrap(error, "ECONNRESET")
   }
 
   private onGone(): void {
@@ -300,52 +297,6 @@ export function abortError(signal: AbortSignal): EarshotError {
   return signal.reason instanceof EarshotError
     ? signal.reason
     : new EarshotError("ECANCELED", "the attempt to connect was aborted", signal.reason)
-}
-
-/** The first link of several attempts, each begun when the one before has failed or had its head start. */
-export function race<T>(
-  routes: readonly T[],
-  clock: Clock,
-  signal: AbortSignal,
-  attempt: (route: T, signal: AbortSignal) => Promise<Link>,
-): Promise<Link> {
-  const [only] = routes
-  if (routes.length === 1) return attempt(only!, signal)
-  return new Promise((resolve, reject) => {
-    const rest = new AbortController()
-    const stop = (): void => rest.abort(signal.reason)
-    let begun = 0
-    let failed = 0
-    let cause: unknown
-    let timer: Timer | undefined
-    const end = (): void => {
-      timer?.cancel()
-      signal.removeEventListener("abort", stop)
-      rest.abort()
-    }
-    const begin = (): void => {
-      timer?.cancel()
-      attempt(routes[begun++]!, rest.signal).then(
-        (link) => {
-          if (rest.signal.aborted) return link.destroy()
-          end()
-          resolve(link)
-        },
-        (error: unknown) => {
-          cause ??= error
-          failed++
-          if (begun < routes.length && !rest.signal.aborted) return begin()
-          if (failed < begun) return
-          end()
-          reject(signal.aborted ? abortError(signal) : wrap(cause, "EHOSTUNREACH"))
-        },
-      )
-      if (begun < routes.length) timer = clock.timeout(begin, ATTEMPT_DELAY)
-    }
-    signal.addEventListener("abort", stop)
-    if (signal.aborted) stop()
-    begin()
-  })
 }
 
 const dialCodes: Readonly<Record<string, ErrorCode>> = {

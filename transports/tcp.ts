@@ -8,10 +8,13 @@
 import { lookup } from "node:dns"
 import * as net from "node:net"
 import { networkInterfaces } from "node:os"
-import type { Clock } from "../lib/clock.ts"
+import type { Clock, Timer } from "../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
-import { EarshotError } from "../lib/errors.ts"
-import { abortError, dialSocket, listenServer, NetLink, race } from "./net.ts"
+import { EarshotError, wrap } from "../lib/errors.ts"
+import { abortError, dialSocket, listenServer, NetLink } from "./net.ts"
+
+/** ms until the next address of a host is tried beside the first (RFC 8305, 5: Connection Attempt Delay). */
+const ATTEMPT_DELAY = 250
 
 /** The transport `tcp`. */
 export function tcp(): Transport {
@@ -209,5 +212,51 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
     if (signal.aborted) onAbort()
     signal.addEventListener("abort", onAbort)
     void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort))
+  })
+}
+
+/** The first link of several attempts, each begun when the one before has failed or had its head start. */
+export function race<T>(
+  routes: readonly T[],
+  clock: Clock,
+  signal: AbortSignal,
+  attempt: (route: T, signal: AbortSignal) => Promise<Link>,
+): Promise<Link> {
+  const [only] = routes
+  if (routes.length === 1) return attempt(only!, signal)
+  return new Promise((resolve, reject) => {
+    const rest = new AbortController()
+    const stop = (): void => rest.abort(signal.reason)
+    let begun = 0
+    let failed = 0
+    let cause: unknown
+    let timer: Timer | undefined
+    const end = (): void => {
+      timer?.cancel()
+      signal.removeEventListener("abort", stop)
+      rest.abort()
+    }
+    const begin = (): void => {
+      timer?.cancel()
+      attempt(routes[begun++]!, rest.signal).then(
+        (link) => {
+          if (rest.signal.aborted) return link.destroy()
+          end()
+          resolve(link)
+        },
+        (error: unknown) => {
+          cause ??= error
+          failed++
+          if (begun < routes.length && !rest.signal.aborted) return begin()
+          if (failed < begun) return
+          end()
+          reject(signal.aborted ? abortError(signal) : wrap(cause, "EHOSTUNREACH"))
+        },
+      )
+      if (begun < routes.length) timer = clock.timeout(begin, ATTEMPT_DELAY)
+    }
+    signal.addEventListener("abort", stop)
+    if (signal.aborted) stop()
+    begin()
   })
 }

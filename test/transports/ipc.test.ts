@@ -105,7 +105,7 @@ t.test("a stale path is replaced", { skip: unix }, async (t) => {
 
 t.test("a living path is not taken", { skip: unix }, async (t) => {
   const { made, directory, path } = bench(t)
-  const server = net.createServer((socket) => socket.end("still me")).listen(path)
+  const server = net.createServer((socket) => socket.on("error", () => {}).end("still me")).listen(path)
   await once(server, "listening")
   await t.rejects(made.listen(path), { code: "EADDRINUSE" })
   await t.rejects(made.listen(path), EarshotError)

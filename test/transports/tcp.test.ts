@@ -7,8 +7,7 @@ import type { Test } from "tap"
 import { systemClock } from "../../lib/clock.ts"
 import type { Link } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
-import { race } from "../../transports/net.ts"
-import { tcp } from "../../transports/tcp.ts"
+import { race, tcp } from "../../transports/tcp.ts"
 import { transportConformance } from "../conformance/transport.ts"
 import { virtualClock, type VirtualClock } from "../support/virtual-clock.ts"
 import { Bench } from "./bench.ts"
@@ -37,7 +36,8 @@ function bench(t: Test, clock = systemClock): Bench {
 }
 
 t.test("addresses that can work", async (t) => {
-  const { check } = tcp()
+  const transport = tcp()
+  const check = (address: string, side: "bind" | "connect"): string => transport.check(address, side)
   for (const [address, side, normal = address] of [
     ["127.0.0.1:5555", "both"],
     ["127.0.0.1:05555", "both", "127.0.0.1:5555"],
@@ -69,7 +69,8 @@ t.test("addresses that can work", async (t) => {
 })
 
 t.test("addresses that never can", async (t) => {
-  const { check } = tcp()
+  const transport = tcp()
+  const check = (address: string, side: "bind" | "connect"): string => transport.check(address, side)
   for (const [address, side] of [
     ["", "both"],
     [":", "both"],
