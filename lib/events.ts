@@ -17,6 +17,7 @@ export interface EndpointErrorEvent extends EndpointEvent {
 export interface SocketEvents {
   /** `bind()` is done; the address is the one bound, ports and wildcards resolved. */
   bind: EndpointEvent
+  /** `bind()` failed; it rejects with the same error. */
   "bind:error": EndpointErrorEvent
   /** A listener took a connection. */
   accept: EndpointEvent & { readonly remote: string }
@@ -47,10 +48,13 @@ export interface SocketEvents {
   }
   /** An endpoint is closed: unbound or disconnected. */
   close: EndpointEvent
+  /** A name of zeromq.js's; closing does not fail here, so it is never raised. */
   "close:error": EndpointErrorEvent
   /** The socket is closed; the last event. */
   end: Record<never, never>
+  /** A peer is there, after its handshake; again when it comes back. */
   "peer:join": { readonly peer: PeerInfo }
+  /** Its connection has ended. `error` says why, unless the end was an orderly one. */
   "peer:leave": { readonly peer: PeerInfo; readonly error: EarshotError | undefined }
   /** Messages were dropped: the first at once, then at most every 100 ms for each peer and reason, exact in sum. */
   drop: {
