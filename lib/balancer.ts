@@ -3,6 +3,7 @@
  * sent before it went goes first to another.
  */
 import { sizeOf } from "./bytes.ts"
+import type { Clock } from "./clock.ts"
 import type { Message, Peer } from "./contract.ts"
 import { Ring } from "./ring.ts"
 
@@ -11,8 +12,14 @@ export class Balancer {
   private readonly peers: Peer[] = []
   private room = 0
   private next = 0
-  /** From peers that are gone, in order, older than everything that is sent now. */
+  /** From peers that are gone, in order, older than everything that is sent now. It keeps the process alive. */
   private readonly backlog = new Ring<Message>()
+  private holding = false
+  private readonly clock: Clock
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
 
   get size(): number {
     return this.peers.length
@@ -53,9 +60,11 @@ export class Balancer {
     return this.offer(message, skip)
   }
 
-  /** What nobody is left to take. */
+  /** What nobody has taken. */
   drain(): Message[] {
-    return this.backlog.drain()
+    const left = this.backlog.drain()
+    this.hold()
+    return left
   }
 
   /** True when no older message waits. */
@@ -65,9 +74,18 @@ export class Balancer {
       const message = backlog.shift()!
       if (this.offerOld(message)) continue
       backlog.unshift(message)
-      return false
+      break
     }
-    return true
+    this.hold()
+    return backlog.length === 0
+  }
+
+  private hold(): void {
+    const wanted = this.backlog.length > 0
+    if (wanted === this.holding) return
+    this.holding = wanted
+    if (wanted) this.clock.hold()
+    else this.clock.release()
   }
 
   /** Nobody waits for this one's outcome: what is too large for every peer is dropped. */

@@ -110,6 +110,11 @@ export interface Link {
 
 export interface LinkSink {
   onData(chunk: Uint8Array): void
+  /**
+   * Where the next bytes would best go: memory of a frame in progress. A link that can reads up to so much into it, and
+   * hands what it filled to the next `onData`, as a view from the same byte on. Asked anew before each read.
+   */
+  room?(): Uint8Array | undefined
   /** After a `write` that returned false: all of it has left. */
   onDrain(): void
   /** Life without data: the transport's own pong. */
@@ -146,6 +151,8 @@ export interface Codec {
   takeBack(): Message[]
   /** Calls the sink, synchronously, for all that is complete in the stream so far. Throws EarshotError on a violation. */
   receive(chunk: Uint8Array): void
+  /** Where the next bytes would best go; see LinkSink. */
+  room?(): Uint8Array | undefined
   /** No more calls to the sink, from the next message on, until `resume`; chunks received meanwhile are held. */
   pause(): void
   resume(): void
@@ -255,6 +262,8 @@ export interface Pattern {
   onTake?(peer: Peer, message: Message): Message
   /** True: taken (or counted as dropped). False: later, `writable()` will follow. Throws EarshotError for what waiting can't mend. Absent: cannot send. */
   send?(message: Message): boolean
+  /** The socket closes: gives up what peers that are gone left unsent and no other had room for. */
+  drain?(): Message[]
   /** Throws EFSM when it isn't the user's turn to send or receive. The arguments: does a send, a receive wait already? */
   checkSend?(sendWaits: boolean): void
   checkReceive?(sendWaits: boolean, receiveWaits: boolean): void

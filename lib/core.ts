@@ -2,7 +2,7 @@
  * What stands behind a socket: its pattern, its pipes, its endpoints, its counters. The user's object (lib/socket) is a
  * thin front of it.
  */
-import { EMPTY, encodeText } from "./bytes.ts"
+import { EMPTY, encodeText, sizeOf } from "./bytes.ts"
 import type { Clock } from "./clock.ts"
 import type { Connection } from "./connection.ts"
 import type { Binding } from "./binding.ts"
@@ -248,12 +248,23 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
     return stats
   }
 
+  /** What belongs to no peer any more lingers with those that are left, in turn. */
+  private bequeath(messages: Message[]): void {
+    const heirs = [...this.pipes].filter((pipe) => pipe.attached)
+    messages.forEach((message, i) => {
+      const heir = heirs[i % heirs.length]
+      if (heir === undefined) this.dropped("linger", 1, sizeOf(message))
+      else heir.inherit(message)
+    })
+  }
+
   private async shut(linger: number): Promise<void> {
     this.closed = true
     this.clock.hold()
     const error = new EarshotError("EBADF")
     this.outbox.close(error)
     this.inbox.close(error)
+    this.bequeath(this.pattern.drain?.() ?? [])
     this.changed()
     const ends = [
       ...this.endings,

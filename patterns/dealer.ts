@@ -10,11 +10,12 @@ class DealerPattern implements Pattern {
   readonly accepts = ["REP", "DEALER", "ROUTER"] as const
   private readonly host: PatternHost
   private readonly settings: Settings
-  private readonly balancer = new Balancer()
+  private readonly balancer: Balancer
 
   constructor(host: PatternHost, settings: Settings) {
     this.host = host
     this.settings = settings
+    this.balancer = new Balancer(host.clock)
   }
 
   attach(peer: Peer): void {
@@ -32,6 +33,9 @@ class DealerPattern implements Pattern {
   }
   send(message: Message): boolean {
     return this.balancer.send(message)
+  }
+  drain(): Message[] {
+    return this.balancer.drain()
   }
   onMessage(peer: Peer, message: Message): void {
     this.host.deliver(peer, message)

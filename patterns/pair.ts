@@ -10,11 +10,12 @@ class PairPattern implements Pattern {
   readonly accepts = ["PAIR"] as const
   private readonly host: PatternHost
   /** Of at most one peer: it keeps what a lost one left unsent. */
-  private readonly balancer = new Balancer()
+  private readonly balancer: Balancer
   private peer: Peer | undefined
 
   constructor(host: PatternHost) {
     this.host = host
+    this.balancer = new Balancer(host.clock)
   }
 
   attach(peer: Peer): void {
@@ -36,6 +37,9 @@ class PairPattern implements Pattern {
   }
   send(message: Message): boolean {
     return this.balancer.send(message)
+  }
+  drain(): Message[] {
+    return this.balancer.drain()
   }
   onMessage(peer: Peer, message: Message): void {
     if (peer === this.peer) this.host.deliver(peer, message)

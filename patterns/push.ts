@@ -8,10 +8,11 @@ class PushPattern implements Pattern {
   readonly type = "PUSH"
   readonly accepts = ["PULL"] as const
   private readonly host: PatternHost
-  private readonly balancer = new Balancer()
+  private readonly balancer: Balancer
 
   constructor(host: PatternHost) {
     this.host = host
+    this.balancer = new Balancer(host.clock)
   }
 
   attach(peer: Peer): void {
@@ -26,6 +27,9 @@ class PushPattern implements Pattern {
   }
   send(message: Message): boolean {
     return this.balancer.send(message)
+  }
+  drain(): Message[] {
+    return this.balancer.drain()
   }
   onMessage(peer: Peer, message: Message): void {
     peer.dropped("malformed", 1, message.length)

@@ -21,6 +21,8 @@ class ReplyPattern implements Pattern {
   attach(): void {}
   offline(peer: Peer): void {
     this.forget(peer)
+    // Whoever comes back may have asked something else since.
+    for (const message of peer.unsent()) if (peer.recall(message)) peer.dropped("disconnected", 1, sizeOf(message))
   }
   detach(peer: Peer, unsent: Message[]): void {
     this.forget(peer)

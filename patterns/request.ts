@@ -16,7 +16,7 @@ class RequestPattern implements Pattern, Asker {
   readonly accepts = ["REP", "ROUTER"] as const
   private readonly host: PatternHost
   private readonly settings: Settings
-  private readonly balancer = new Balancer()
+  private readonly balancer: Balancer
   /** Of `request()`: all that are open, those with an id by their id. */
   readonly questions: Set<Question> = new Set()
   private readonly byKey = new Map<string, Question>()
@@ -29,6 +29,7 @@ class RequestPattern implements Pattern, Asker {
   constructor(host: PatternHost, settings: Settings) {
     this.host = host
     this.settings = settings
+    this.balancer = new Balancer(host.clock)
     this.lastId = Math.floor(host.clock.random() * 0x1_0000_0000)
   }
 
@@ -90,6 +91,11 @@ class RequestPattern implements Pattern, Asker {
     this.failure = undefined
     this.current = question
     return true
+  }
+
+  drain(): Message[] {
+    const { current } = this
+    return current !== undefined && current.peer === undefined && !this.replied ? [current.message] : []
   }
 
   /** Asks now, or as soon as somebody has room. */
@@ -171,7 +177,10 @@ class RequestPattern implements Pattern, Asker {
     }
   }
 
+  /** Those whose peer went before they were asked, too. */
   private askWaiting(): void {
+    const { current } = this
+    if (current !== undefined && current.peer === undefined && !this.replied) this.tryAsk(current)
     for (const question of this.questions)
       if (question.peer === undefined && !this.tryAsk(question) && question.key !== undefined) return
   }
@@ -197,7 +206,7 @@ class RequestPattern implements Pattern, Asker {
       if (!held) question.lost()
       else if (forGood) {
         question.peer = undefined
-        if (!this.tryAsk(question) && question === this.current) question.lost()
+        this.tryAsk(question)
       }
     }
   }
