@@ -19,6 +19,7 @@ import type { Clock } from "../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
 import { EarshotError } from "../lib/errors.ts"
 import { abortError, bindError, dialSocket, listenServer, NetLink } from "./net.ts"
+import { adopt } from "./reading.ts"
 
 /** What decides how an address is spelt for the system. */
 export interface Platform {
@@ -90,7 +91,7 @@ async function dial(address: string, { clock }: TransportOptions, signal: AbortS
   for (;;) {
     try {
       const remote = `ipc://${address}`
-      const link = await dialSocket({ path }, signal, (socket) => new NetLink(socket, remote, undefined, clock))
+      const link = await dialSocket({ path }, signal, (socket, reader) => new NetLink(socket, reader, remote, undefined, clock))
       if (!signal.aborted) return link
       link.destroy()
       throw abortError(signal)
@@ -127,9 +128,10 @@ async function listen(
     address === "*" && here.system !== "win32" ? await mkdtemp(join(tmpdir(), "earshot-")).catch(rethrow) : undefined
   const name = address !== "*" ? address : directory !== undefined ? join(directory, "socket") : uniqueName(options)
   const path = systemPath(name, here)
-  const server = net.createServer({ allowHalfOpen: true }, (socket) =>
-    onLink(new NetLink(socket, `ipc://${name}`, undefined, options.clock)),
-  )
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (accepted) => {
+    const { socket, reader } = adopt(accepted)
+    onLink(new NetLink(socket, reader, `ipc://${name}`, undefined, options.clock))
+  }  )
   const open = (path: string): Promise<void> => listenServer(server, { path, backlog: options.backlog }, onError)
   if (here.system === "win32" || name.startsWith("@")) {
     await open(path)

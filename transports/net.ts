@@ -12,6 +12,7 @@ import * as net from "node:net"
 import type { Clock, Timer } from "../lib/clock.ts"
 import type { Link, LinkSink } from "../lib/contract.ts"
 import { EarshotError, wrap, type ErrorCode } from "../lib/errors.ts"
+import { Reader } from "./reading.ts"
 
 /** ms that an end may take once nothing but the other side's FIN is missing, or once that FIN is there. */
 const GRACE = 1000
@@ -32,6 +33,7 @@ export class NetLink implements Link {
   readonly remote: string
   readonly host: string | undefined
   private readonly socket: net.Socket
+  private readonly reader: Reader | undefined
   private readonly clock: Clock
   private sink: LinkSink | undefined
   /** The sink, while chunks go straight to it: after `start` and what came before it, until `close` or `destroy`. */
@@ -56,21 +58,25 @@ export class NetLink implements Link {
   private reason: Error | undefined
   private timer: Timer | undefined
 
-  constructor(socket: net.Socket, remote: string, host: string | undefined, clock: Clock) {
+  constructor(socket: net.Socket, reader: Reader | undefined, remote: string, host: string | undefined, clock: Clock) {
     this.socket = socket
+    this.reader = reader
     this.remote = remote
     this.host = host
     this.clock = clock
     socket.unref()
-    socket.on("data", (chunk: Uint8Array) => {
+    const onChunk = (chunk: Uint8Array): void => {
       if (this.receiver !== undefined) this.receiver.onData(chunk)
       else if (this.deaf) this.discard()
       else this.hold(chunk)
-    })
+    }
+    if (reader === undefined) socket.on("data", onChunk)
+    else reader.onChunk = onChunk
     socket.on("end", () => this.onEnd())
     socket.on("error", (error) => this.onError(error))
     socket.on("close", () => this.onGone())
     this.keepReading(socket)
+    socket.resume()
   }
 
   get unconfirmed(): number {
@@ -83,6 +89,7 @@ export class NetLink implements Link {
 
   start(sink: LinkSink): void {
     this.sink = sink
+    if (this.reader !== undefined) this.reader.room = () => this.receiver?.room?.()
     if (this.early.length > 0 || this.peerEnded || this.gone || this.drainedEarly) this.clock.immediate(this.handOver)
     else if (!this.deaf) this.receiver = sink
   }
@@ -265,11 +272,12 @@ export class NetLink implements Link {
 export function dialSocket(
   options: net.NetConnectOpts,
   signal: AbortSignal,
-  make: (socket: net.Socket) => Link,
+  make: (socket: net.Socket, reader: Reader) => Link,
 ): Promise<Link> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(abortError(signal))
-    const socket = net.connect({ ...options, allowHalfOpen: true })
+    const reader = new Reader()
+    const socket = net.connect({ ...options, allowHalfOpen: true, onread: reader.onread })
     socket.unref()
     // Stays on a socket that was given up: nobody else would hear its last error.
     const onError = (error: Error): void => {
@@ -278,7 +286,7 @@ export function dialSocket(
     }
     const onConnect = (): void => {
       signal.removeEventListener("abort", onAbort)
-      resolve(make(socket))
+      resolve(make(socket, reader))
       socket.off("error", onError)
       socket.off("connect", onConnect)
     }

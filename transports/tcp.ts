@@ -12,6 +12,7 @@ import type { Clock, Timer } from "../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
 import { EarshotError, wrap } from "../lib/errors.ts"
 import { abortError, dialSocket, listenServer, NetLink } from "./net.ts"
+import { adopt, type Reader } from "./reading.ts"
 
 /** ms until the next address of a host is tried beside the first (RFC 8305, 5: Connection Attempt Delay). */
 const ATTEMPT_DELAY = 250
@@ -162,7 +163,7 @@ async function dial(address: string, options: TransportOptions, signal: AbortSig
   const routes = await unlessAborted(routesTo(parse(address, "connect")), signal)
   const common = socketOptions(options)
   const link = await race(routes, clock, signal, (route, signal) =>
-    dialSocket({ ...route, ...common }, signal, (socket) => linkOver(socket, clock, route)),
+    dialSocket({ ...route, ...common }, signal, (socket, reader) => linkOver(socket, reader, clock, route)),
   )
   if (!signal.aborted) return link
   link.destroy()
@@ -177,8 +178,9 @@ async function listen(
 ): Promise<Listener> {
   const { host, port } = parse(address, "bind")
   const ip = await bindHost(host)
-  const server = net.createServer({ ...socketOptions(options), allowHalfOpen: true }, (socket) => {
-    if (socket.remoteAddress !== undefined) return onLink(linkOver(socket, options.clock))
+  const server = net.createServer({ ...socketOptions(options), allowHalfOpen: true, pauseOnConnect: true }, (accepted) => {
+    const { socket, reader } = adopt(accepted)
+    if (socket.remoteAddress !== undefined) return onLink(linkOver(socket, reader, options.clock))
     // Reset between the system's accept and ours.
     socket.on("error", () => {})
     socket.destroy()
@@ -199,11 +201,16 @@ function socketOptions({ keepalive }: TransportOptions) {
     : { noDelay: true, keepAlive: true, keepAliveInitialDelay: Math.max(1000, keepalive) }
 }
 
-function linkOver(socket: net.Socket, clock: Clock, route?: net.TcpNetConnectOpts): NetLink {
+function linkOver(
+  socket: net.Socket,
+  reader: Reader | undefined,
+  clock: Clock,
+  route?: net.TcpNetConnectOpts,
+): NetLink {
   const ip = (socket.remoteAddress ?? route?.host ?? "").replace(/^::ffff:(?=\d+\.)/i, "")
   const local = ip.startsWith("127.") || ip === "::1"
   const remote = `tcp://${format({ host: ip, port: socket.remotePort ?? route?.port ?? 0 })}`
-  return new NetLink(socket, remote, local ? undefined : ip, clock)
+  return new NetLink(socket, reader, remote, local ? undefined : ip, clock)
 }
 
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -86,6 +86,13 @@ export class Decoder {
     while (this.held.length > 0 && !this.decoding) this.resume()
   }
 
+  /** What the frame in progress still takes of its memory, which may be less than it still takes. */
+  room(): Uint8Array | undefined {
+    const { body, bodyAt } = this
+    if (body === undefined || this.paused || this.held.length > 0) return undefined
+    return new View(body.buffer, body.byteOffset + bodyAt, body.length - bodyAt)
+  }
+
   private hold(chunk: Uint8Array, at: number): void {
     if (at >= chunk.length) return
     this.held.unshift(chunk)
@@ -159,7 +166,7 @@ export class Decoder {
       this.check(flags, size)
       this.begin(flags, size, chunk, at)
       at = Math.min(end, at + size)
-    } else if (this.bodyAt === 0 && end - at >= this.bodySize) {
+    } else if (this.bodyAt === 0 && end - at >= this.bodySize && chunk.buffer !== this.body.buffer) {
       // Only its head came before: a view, like every frame that lies within one chunk.
       this.body = new View(chunk.buffer, chunk.byteOffset + at, this.bodySize)
       at += this.bodyAt = this.bodySize
@@ -193,7 +200,9 @@ export class Decoder {
       body.set(this.body!.subarray(0, this.bodyAt))
       this.body = body
     }
-    if (length > 0)
+    const there = chunk.buffer === body.buffer && chunk.byteOffset + start === body.byteOffset + this.bodyAt
+    // Read into `room` it is there already.
+    if (!there && length > 0)
       body.set(start === 0 && length === chunk.length ? chunk : chunk.subarray(start, start + length), this.bodyAt)
     this.bodyAt = need
   }

@@ -54,6 +54,10 @@ export class ZmtpCodec extends Encoder implements Codec {
     return messages
   }
 
+  room(): Uint8Array | undefined {
+    return this.decoder.room()
+  }
+
   pause(): void {
     this.decoder.paused = true
   }

@@ -34,7 +34,7 @@ const layers = {
   socket: /^lib\/[^/]+\.ts$/,
   pattern: /^patterns\/[^/]+\.ts$/,
   /** What transports share; a file beside them that is not a transport. */
-  transportShared: /^transports\/(net)\.ts$/,
+  transportShared: /^transports\/(net|reading)\.ts$/,
   transport: /^transports\/[^/]+\.ts$/,
 } as const
 
@@ -56,7 +56,7 @@ const allowed: Record<Layer, readonly Layer[] | "all"> = {
 }
 
 /** The files that may know Node. Everything else also runs in browsers. */
-const knowsNode = /^(transports\/(tcp|ipc|tls|net|libp2p\w*)\.ts|.*\.node\.ts)$/
+const knowsNode = /^(transports\/(tcp|ipc|tls|net|reading|libp2p\w*)\.ts|.*\.node\.ts)$/
 
 /** Each npm package is known to exactly one file, its adapter. */
 const adapters: Readonly<Record<string, string>> = {}

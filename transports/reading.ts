@@ -1,0 +1,69 @@
+/**
+ * Where the bytes of a socket are read to. Node by itself makes 64 KiB of new memory for every read, then cuts it down to
+ * what came. Here small reads go through one buffer for the whole process and are copied out; a socket in full flow reads
+ * into memory of its own, which is handed on as it is; and the bytes of a large frame go straight to where the frame is
+ * gathered (`LinkSink.room`), so that they are never copied by us.
+ */
+import * as net from "node:net"
+
+/** What one read may bring, but into a frame. */
+const SIZE = 65_536
+/** A read of so much tells of a flow that goes on, and may pin a whole buffer. */
+const FLOW = 16_384
+/** A frame's remaining room below this isn't worth a read of its own. */
+const WORTH = 4096
+
+/** Of all sockets: a read ends, and is copied, before the next one begins. */
+const common = Buffer.allocUnsafeSlow(SIZE)
+
+export class Reader {
+  /** Takes what came. */
+  onChunk: ((chunk: Uint8Array) => void) | undefined
+  /** Where the next bytes would best go. */
+  room: (() => Uint8Array | undefined) | undefined
+  /** Node's option of that name (net.connect, new net.Socket). */
+  readonly onread: net.OnReadOpts
+  /** What Node reads into: the common buffer, one of our own, or the room of a frame. */
+  private target: Uint8Array = common
+
+  constructor() {
+    this.onread = {
+      buffer: () => this.target,
+      callback: (length, buffer) => {
+        this.took(length, buffer)
+        return true
+      },
+    }
+  }
+
+  private took(length: number, buffer: Uint8Array): void {
+    const given = buffer !== common && (buffer.length !== SIZE || length >= FLOW)
+    // Small copies share Buffer's pool: better to pin 8 KiB than 64.
+    this.onChunk?.(given ? buffer.subarray(0, length) : Buffer.from(buffer.subarray(0, length)))
+    const room = this.room?.()
+    if (room !== undefined && room.length >= WORTH) this.target = room
+    else if (length >= FLOW) this.target = Buffer.allocUnsafeSlow(SIZE)
+    else this.target = common
+  }
+}
+
+interface Handle {
+  useUserBuffer?: unknown
+}
+
+/**
+ * An accepted socket (of a server with `pauseOnConnect`) that reads through a Reader. Node lets only those who dial choose
+ * where to read to, so the connection is moved to a socket made with that choice; where it can't be, it stays as it is.
+ */
+export function adopt(accepted: net.Socket): { socket: net.Socket; reader: Reader | undefined } {
+  // oxlint-disable-next-line no-underscore-dangle -- Node has no public name for it
+  const shell = accepted as unknown as { _handle: Handle | null }
+  const handle = shell._handle
+  if (typeof handle?.useUserBuffer !== "function") return { socket: accepted, reader: undefined }
+  shell._handle = null
+  accepted.on("error", () => {})
+  accepted.destroy()
+  const reader = new Reader()
+  const options = { handle, onread: reader.onread, allowHalfOpen: true, manualStart: true }
+  return { socket: new net.Socket(options as net.SocketConstructorOpts), reader }
+}
