@@ -7,6 +7,7 @@ const SLOWEST = 60_000
 
 export class Backoff {
   private failures = 0
+  private refusals = 0
   private readonly clock: Clock
   private readonly interval: number
   private readonly maxInterval: number
@@ -19,17 +20,17 @@ export class Backoff {
   }
 
   reset(): void {
-    this.failures = 0
+    this.failures = this.refusals = 0
   }
 
   /** ms until the next attempt. */
   next(slowly: boolean): number {
-    const failure = this.failures++
-    if (slowly)
-      return (
-        Math.max(this.interval, Math.min(SLOWEST, SLOW * 2 ** Math.min(failure, 10))) * (1 + this.clock.random() / 4)
-      )
-    if (this.maxInterval === 0) return this.interval * (1 + this.clock.random())
-    return Math.min(Math.max(this.interval, this.maxInterval), this.interval * 2 ** Math.min(failure, 30))
+    const { interval, maxInterval, clock } = this
+    if (slowly) {
+      const slow = Math.min(SLOWEST, SLOW * 2 ** Math.min(this.refusals++, 10))
+      return Math.max(interval, slow) * (1 + clock.random() / 4)
+    }
+    if (maxInterval === 0) return interval * (1 + clock.random())
+    return Math.min(Math.max(interval, maxInterval), interval * 2 ** Math.min(this.failures++, 30))
   }
 }

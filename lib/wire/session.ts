@@ -46,6 +46,11 @@ export interface SessionOwner {
 const COMMAND_BACKLOG = 65_536
 const MAX_HANDSHAKE_COMMANDS = 16
 const MAX_CONTEXT = 16
+/** What a plain end means before traffic. */
+const TOO_EARLY: Record<string, string | undefined> = {
+  greeting: "the peer closed while greeting, as libzmq does when it uses another security mechanism",
+  handshake: "the peer closed during the handshake",
+}
 
 export class Session implements LinkSink {
   readonly link: Link
@@ -231,7 +236,7 @@ export class Session implements LinkSink {
 
   private over(error: Error | undefined): void {
     if (this.state === "closed") return
-    const early = this.state !== "traffic"
+    const early = TOO_EARLY[this.state]
     if (!this.blocked && this.link.unconfirmed === 0) this.unconfirmedMessages = this.unconfirmedBytes = 0
     this.state = "closed"
     this.writable = false
@@ -240,10 +245,7 @@ export class Session implements LinkSink {
     this.heartbeat?.stop()
     this.probes?.stop()
     const reason = this.reason ?? (error === undefined ? undefined : wrap(error, "ECONNRESET"))
-    this.owner.onClose(
-      this,
-      reason ?? (early ? new EarshotError("ECONNRESET", "the peer closed during the handshake") : undefined),
-    )
+    this.owner.onClose(this, reason ?? (early === undefined ? undefined : new EarshotError("ECONNRESET", early)))
   }
 
   onGreeting(greeting: Greeting): void {
