@@ -2,7 +2,7 @@
  * What stands behind a socket: its pattern, its pipes, its endpoints, its counters. The user's object (lib/socket) is a
  * thin front of it.
  */
-import { EMPTY, encodeText, sizeOf } from "./bytes.ts"
+import { EMPTY, sizeOf } from "./bytes.ts"
 import type { Clock } from "./clock.ts"
 import type { Connection } from "./connection.ts"
 import type { Binding } from "./binding.ts"
@@ -15,7 +15,7 @@ import { Losses, type DropTallies, type Tally } from "./losses.ts"
 import type { Settings } from "./options.ts"
 import { Outbox } from "./outbox.ts"
 import { Pipe, type PipeHost } from "./pipe.ts"
-import { Session, type HeartbeatOptions } from "./wire/session.ts"
+import { announce, Session, type HeartbeatOptions } from "./wire/session.ts"
 
 /** Makes the pattern of a socket type. */
 export type PatternFactory<P extends Pattern> = (host: PatternHost, settings: Settings) => P
@@ -43,8 +43,6 @@ export interface SocketStats {
   }[]
 }
 
-/** The routing ids of these types are announced, even when empty, as libzmq does (WIRE 1.3). */
-const ANNOUNCED: ReadonlySet<string> = new Set(["REQ", "DEALER", "ROUTER"])
 const PROTOCOL_ERRORS: ReadonlySet<ErrorCode> = new Set(["EPROTO", "VERSION", "MECHANISM", "INCOMPATIBLE", "EMSGSIZE"])
 /** Earshot's own heartbeat, in ms. */
 const INTERVAL = 10_000
@@ -124,13 +122,9 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   /** The session of a new link of this pipe. */
   open(pipe: Pipe, link: Link): Session {
     const { settings, clock } = this
-    const properties = new Map([["Socket-Type", encodeText(this.pattern.type)]])
-    if (ANNOUNCED.has(this.pattern.type)) properties.set("Identity", settings.routingId)
-    properties.set("X-Earshot", encodeText("1"))
-    if (settings.maxMessageSize >= 0) properties.set("X-Earshot-Max", encodeText(String(settings.maxMessageSize)))
     const session = new Session(link, pipe, {
       clock,
-      properties,
+      properties: announce(this.pattern.type, settings.routingId, settings.maxMessageSize),
       accepts: this.pattern.accepts,
       maxMessageSize: settings.maxMessageSize < 0 ? Infinity : settings.maxMessageSize,
       maxMessageParts: settings.maxMessageParts,

@@ -91,7 +91,11 @@ async function dial(address: string, { clock }: TransportOptions, signal: AbortS
   for (;;) {
     try {
       const remote = `ipc://${address}`
-      const link = await dialSocket({ path }, signal, (socket, reader) => new NetLink(socket, reader, remote, undefined, clock))
+      const link = await dialSocket(
+        { path },
+        signal,
+        (socket, reader) => new NetLink(socket, reader, remote, undefined, clock),
+      )
       if (!signal.aborted) return link
       link.destroy()
       throw abortError(signal)
@@ -131,7 +135,7 @@ async function listen(
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (accepted) => {
     const { socket, reader } = adopt(accepted)
     onLink(new NetLink(socket, reader, `ipc://${name}`, undefined, options.clock))
-  }  )
+  })
   const open = (path: string): Promise<void> => listenServer(server, { path, backlog: options.backlog }, onError)
   if (here.system === "win32" || name.startsWith("@")) {
     await open(path)

@@ -178,13 +178,16 @@ async function listen(
 ): Promise<Listener> {
   const { host, port } = parse(address, "bind")
   const ip = await bindHost(host)
-  const server = net.createServer({ ...socketOptions(options), allowHalfOpen: true, pauseOnConnect: true }, (accepted) => {
-    const { socket, reader } = adopt(accepted)
-    if (socket.remoteAddress !== undefined) return onLink(linkOver(socket, reader, options.clock))
-    // Reset between the system's accept and ours.
-    socket.on("error", () => {})
-    socket.destroy()
-  })
+  const server = net.createServer(
+    { ...socketOptions(options), allowHalfOpen: true, pauseOnConnect: true },
+    (accepted) => {
+      const { socket, reader } = adopt(accepted)
+      if (socket.remoteAddress !== undefined) return onLink(linkOver(socket, reader, options.clock))
+      // Reset between the system's accept and ours.
+      socket.on("error", () => {})
+      socket.destroy()
+    },
+  )
   await listenServer(server, { host: ip, port, backlog: options.backlog }, onError)
   const bound = server.address() as net.AddressInfo
   return {

@@ -3,18 +3,19 @@
  * It knows no pattern: what arrives goes to its owner, what the owner sends goes into the codec and leaves when the turn
  * ends, or earlier when a slab is full. It takes messages only while the link does (`writable`).
  */
-import { EMPTY, decodeText } from "../bytes.ts"
+import { EMPTY } from "../bytes.ts"
 import type { Clock, Timer } from "../clock.ts"
 import type { Codec, Greeting, Link, LinkSink, Mechanism, Message, Metadata, SocketType } from "../contract.ts"
 import { EarshotError, wrap } from "../errors.ts"
 import type { DecoderLimits } from "./decoder.ts"
+import { readAnnouncement } from "./announcement.ts"
 import { FLUSH_AT } from "./encoder.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
-import { property } from "./metadata.ts"
 import { NullMechanism, printable, refusal, refusalBody } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
 import { ZmtpCodec } from "./zmtp.ts"
 
+export { announce } from "./announcement.ts"
 export type { HeartbeatOptions } from "./heartbeat.ts"
 
 export interface SessionOptions {
@@ -207,6 +208,10 @@ export class Session implements LinkSink {
     }
   }
 
+  room(): Uint8Array | undefined {
+    return this.state === "traffic" ? this.codec.room?.() : undefined
+  }
+
   onAlive(): void {
     this.heartbeat?.heard(0)
   }
@@ -279,7 +284,12 @@ export class Session implements LinkSink {
     if (answer !== undefined) this.command(answer.name, answer.body)
     const metadata = this.mechanism.peer
     if (metadata === undefined) return
-    this.readPeer(metadata)
+    const peer = readAnnouncement(metadata, this.options.accepts)
+    this.metadata = metadata
+    this.type = peer.type
+    this.routingId = peer.routingId
+    this.earshot = peer.earshot
+    this.peerMax = peer.max
     this.state = "traffic"
     this.established = true
     this.limits.maxMessageSize = this.options.maxMessageSize
@@ -294,25 +304,6 @@ export class Session implements LinkSink {
     )
     this.writable = !this.blocked
     this.owner.onReady(this)
-  }
-
-  private readPeer(metadata: Metadata): void {
-    this.metadata = metadata
-    const type = property(metadata, "Socket-Type")
-    if (type !== undefined) {
-      const name = printable(decodeText(type))
-      if (!this.options.accepts.includes(name as SocketType))
-        throw new EarshotError("INCOMPATIBLE", `a ${name} does not fit: only ${this.options.accepts.join(", ")}`)
-      this.type = name as SocketType
-    }
-    const routingId = property(metadata, "Identity") ?? EMPTY
-    if (routingId.length > 255) throw new EarshotError("EPROTO", "a routing id of more than 255 bytes")
-    // Routing ids that begin with 00 are the ROUTER's own to give: a peer that claims one could pass for another.
-    if (routingId[0] === 0) throw new EarshotError("EPROTO", "a routing id that begins with a zero byte")
-    this.routingId = routingId
-    this.earshot = property(metadata, "X-Earshot") !== undefined
-    const max = decodeText(property(metadata, "X-Earshot-Max") ?? EMPTY)
-    if (/^\d{1,15}$/.test(max)) this.peerMax = Number(max)
   }
 
   private pinged(body: Uint8Array): void {

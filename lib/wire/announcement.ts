@@ -1,0 +1,47 @@
+/** What sockets tell each other of themselves in READY (RFC 37, WIRE 1.3), with Earshot's own two properties. */
+import { EMPTY, decodeText, encodeText } from "../bytes.ts"
+import type { Metadata, SocketType } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import { property } from "./metadata.ts"
+import { printable } from "./null.ts"
+
+/** The routing ids of these types are announced, even when empty, as libzmq does. */
+const NAMED: ReadonlySet<SocketType> = new Set(["REQ", "DEALER", "ROUTER"])
+
+export interface Announcement {
+  /** Undefined for a peer that doesn't say, as libzmq allows. */
+  readonly type: SocketType | undefined
+  readonly routingId: Uint8Array
+  /** The peer is an Earshot socket. */
+  readonly earshot: boolean
+  /** The largest message that the peer says it takes. */
+  readonly max: number
+}
+
+/** `max`: the largest message this side takes, -1 = any. */
+export function announce(type: SocketType, routingId: Uint8Array, max: number): Metadata {
+  const properties = new Map([["Socket-Type", encodeText(type)]])
+  if (NAMED.has(type)) properties.set("Identity", routingId)
+  properties.set("X-Earshot", encodeText("1"))
+  if (max >= 0) properties.set("X-Earshot-Max", encodeText(String(max)))
+  return properties
+}
+
+/** Throws for a peer that breaks the rules, or whose type is none of `accepts`. */
+export function readAnnouncement(metadata: Metadata, accepts: readonly SocketType[]): Announcement {
+  const type = property(metadata, "Socket-Type")
+  const name = type === undefined ? undefined : printable(decodeText(type))
+  if (name !== undefined && !accepts.includes(name as SocketType))
+    throw new EarshotError("INCOMPATIBLE", `a ${name} does not fit: only ${accepts.join(", ")}`)
+  const routingId = property(metadata, "Identity") ?? EMPTY
+  if (routingId.length > 255) throw new EarshotError("EPROTO", "a routing id of more than 255 bytes")
+  // Routing ids that begin with 00 are the ROUTER's own to give: a peer that claims one could pass for another.
+  if (routingId[0] === 0) throw new EarshotError("EPROTO", "a routing id that begins with a zero byte")
+  const max = decodeText(property(metadata, "X-Earshot-Max") ?? EMPTY)
+  return {
+    type: name as SocketType | undefined,
+    routingId,
+    earshot: property(metadata, "X-Earshot") !== undefined,
+    max: /^\d{1,15}$/.test(max) ? Number(max) : Infinity,
+  }
+}
