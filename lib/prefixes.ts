@@ -7,59 +7,71 @@
  *   "a" (A)       root --a--> (A) --bc--> (B)
  *   "abc" (B)                        \--xy--> (A)
  *   "axy" (A)
+ *
+ * Peers decide what is in it, so everything costs time in proportion to the topic at hand: an edge has at most 1 KiB, for
+ * changing the middle of a topic of 10 MB must not copy it, and each owner's nodes are known, so that an owner can go
+ * without a search through the others' topics.
  */
-import { EMPTY, copyOf } from "./bytes.ts"
+import { allocate } from "./bytes.ts"
+
+const MAX_LABEL = 1024
 
 class Node<Owner> {
-  /** The bytes from the parent to here. */
-  label: Uint8Array
-  owners: Set<Owner> | undefined
+  /** The bytes from the parent to here, one character each: a string takes a tenth of the memory of a Uint8Array. */
+  label: string
+  parent: Node<Owner> | undefined
+  /** Of the topic that ends here: most have one only. */
+  owner: Owner | undefined
+  others: Set<Owner> | undefined
   /** By the first byte of their label. */
   children: Map<number, Node<Owner>> | undefined
 
-  constructor(label: Uint8Array) {
+  constructor(label: string, parent: Node<Owner> | undefined) {
     this.label = label
+    this.parent = parent
   }
 }
 
 export class Prefixes<Owner> {
   /** Topics with at least one owner. */
   size = 0
-  private readonly root = new Node<Owner>(EMPTY)
+  private readonly root = new Node<Owner>("", undefined)
+  /** Where each owner's topics end. A node with an owner is never replaced by another. */
+  private readonly owned = new Map<Owner, Set<Node<Owner>>>()
 
   /** True when the owner did not have this topic before. */
   add(topic: Uint8Array, owner: Owner): boolean {
     const node = this.reach(topic)
-    if (node.owners === undefined) {
-      node.owners = new Set()
+    let nodes = this.owned.get(owner)
+    if (nodes === undefined) this.owned.set(owner, (nodes = new Set()))
+    else if (nodes.has(node)) return false
+    nodes.add(node)
+    if (node.owner === undefined) {
+      node.owner = owner
       this.size++
-    }
-    const { size } = node.owners
-    return node.owners.add(owner).size > size
+    } else (node.others ??= new Set()).add(owner)
+    return true
   }
 
   /** False when the owner did not have this topic. */
   remove(topic: Uint8Array, owner: Owner): boolean {
-    const path = this.find(topic)
-    if (path?.at(-1)!.owners?.delete(owner) !== true) return false
-    this.prune(path)
+    const node = this.find(topic)
+    const nodes = this.owned.get(owner)
+    if (node === undefined || nodes?.delete(node) !== true) return false
+    if (nodes.size === 0) this.owned.delete(owner)
+    this.disown(node, owner)
     return true
   }
 
   /** Drops all of an owner's topics and hands each to `gone`, with whether nobody has it any more. */
-  removeAll(owner: Owner, gone: (topic: Uint8Array, deserted: boolean) => void): void {
-    // Collected first, since removing changes the tree.
-    const topics: Uint8Array[] = []
-    this.each((topic, owners) => {
-      if (owners.has(owner)) topics.push(topic)
-    })
-    for (const topic of topics) {
-      const path = this.find(topic)!
-      const owners = path.at(-1)!.owners!
-      owners.delete(owner)
-      const deserted = owners.size === 0
-      this.prune(path)
-      gone(topic, deserted)
+  removeAll(owner: Owner, gone?: (topic: Uint8Array, deserted: boolean) => void): void {
+    const nodes = this.owned.get(owner)
+    if (nodes === undefined) return
+    this.owned.delete(owner)
+    for (const node of nodes) {
+      const topic = gone === undefined ? undefined : topicOf(node)
+      this.disown(node, owner)
+      if (topic !== undefined) gone!(topic, node.owner === undefined)
     }
   }
 
@@ -68,7 +80,10 @@ export class Prefixes<Owner> {
     let node = this.root
     let at = 0
     for (;;) {
-      if (node.owners !== undefined) for (const owner of node.owners) hit(owner)
+      if (node.owner !== undefined) {
+        hit(node.owner)
+        if (node.others !== undefined) for (const owner of node.others) hit(owner)
+      }
       if (at === subject.length || node.children === undefined) return
       const child = node.children.get(subject[at]!)
       if (child === undefined || !startsWith(subject, at, child.label)) return
@@ -82,7 +97,7 @@ export class Prefixes<Owner> {
     let node = this.root
     let at = 0
     for (;;) {
-      if (node.owners !== undefined) return true
+      if (node.owner !== undefined) return true
       if (at === subject.length || node.children === undefined) return false
       const child = node.children.get(subject[at]!)
       if (child === undefined || !startsWith(subject, at, child.label)) return false
@@ -93,104 +108,125 @@ export class Prefixes<Owner> {
 
   /** Has anybody exactly this topic? */
   has(topic: Uint8Array): boolean {
-    return this.find(topic)?.at(-1)?.owners !== undefined
+    return this.find(topic)?.owner !== undefined
   }
 
   /** Calls back for every topic with its owners. */
-  each(visit: (topic: Uint8Array, owners: ReadonlySet<Owner>) => void): void {
-    const stack: { node: Node<Owner>; topic: Uint8Array }[] = [{ node: this.root, topic: EMPTY }]
-    for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-      const { node, topic } = top
-      if (node.owners !== undefined) visit(topic, node.owners)
-      if (node.children !== undefined)
-        for (const child of node.children.values()) stack.push({ node: child, topic: join(topic, child.label) })
+  each(visit: (topic: Uint8Array, owners: readonly Owner[]) => void): void {
+    const stack = [this.root]
+    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+      if (node.owner !== undefined) visit(topicOf(node), [node.owner, ...(node.others ?? [])])
+      if (node.children !== undefined) stack.push(...node.children.values())
     }
   }
 
+  /** The node of a topic, made where it isn't there. */
   private reach(topic: Uint8Array): Node<Owner> {
     let node = this.root
     let at = 0
     while (at < topic.length) {
-      const children = (node.children ??= new Map())
-      const child = children.get(topic[at]!)
+      const child = node.children?.get(topic[at]!)
       if (child === undefined) {
-        const leaf = new Node<Owner>(copyOf(topic.subarray(at)))
-        children.set(topic[at]!, leaf)
-        return leaf
+        const end = Math.min(topic.length, at + MAX_LABEL)
+        node = adopt(node, new Node<Owner>(text(topic, at, end), node))
+        at = end
+        continue
       }
       const common = commonLength(topic, at, child.label)
-      node = common === child.label.length ? child : split(children, child, common)
+      node = common === child.label.length ? child : split(child, text(topic, at, at + common))
       at += common
     }
     return node
   }
 
-  /** The nodes from the root to a topic. */
-  private find(topic: Uint8Array): Node<Owner>[] | undefined {
-    const path = [this.root]
+  private find(topic: Uint8Array): Node<Owner> | undefined {
     let node = this.root
     let at = 0
     while (at < topic.length) {
       const child = node.children?.get(topic[at]!)
       if (child === undefined || !startsWith(topic, at, child.label)) return undefined
       at += child.label.length
-      path.push((node = child))
+      node = child
     }
-    return path
+    return node
   }
 
-  /** Takes away what a removal left empty at the end of the path. */
-  private prune(path: Node<Owner>[]): void {
-    const last = path.at(-1)!
-    if (last.owners?.size !== 0) return
-    last.owners = undefined
-    this.size--
-    for (let i = path.length - 1; i > 0; i--) {
-      const node = path[i]!
-      if (node.owners !== undefined) return
-      const parent = path[i - 1]!
-      if (node.children === undefined) {
-        parent.children!.delete(node.label[0]!)
-        if (parent.children!.size === 0) parent.children = undefined
-      } else {
-        if (node.children.size === 1) merge(parent, node)
-        return
-      }
+  private disown(node: Node<Owner>, owner: Owner): void {
+    const { others } = node
+    if (node.owner === owner) {
+      node.owner = undefined
+      if (others !== undefined) [node.owner] = others
     }
+    if (node.owner === undefined) {
+      this.size--
+      return prune(node)
+    }
+    others!.delete(node.owner)
+    others!.delete(owner)
+    if (others!.size === 0) node.others = undefined
   }
 }
 
-/** Puts a node in the middle of a child's edge. */
-function split<Owner>(siblings: Map<number, Node<Owner>>, child: Node<Owner>, at: number): Node<Owner> {
-  const middle = new Node<Owner>(child.label.subarray(0, at))
-  child.label = child.label.subarray(at)
-  middle.children = new Map([[child.label[0]!, child]])
-  siblings.set(middle.label[0]!, middle)
-  return middle
+/** Takes away what a removal left empty, from the node upwards. */
+function prune<Owner>(node: Node<Owner>): void {
+  for (let at = node; at.owner === undefined && at.parent !== undefined; at = at.parent) {
+    if (at.children !== undefined) return merge(at, at.parent)
+    const siblings = at.parent.children!
+    siblings.delete(at.label.charCodeAt(0))
+    if (siblings.size === 0) at.parent.children = undefined
+  }
 }
 
 /** A node without owners and with one child becomes part of that child's edge. */
-function merge<Owner>(parent: Node<Owner>, node: Node<Owner>): void {
+function merge<Owner>(node: Node<Owner>, parent: Node<Owner>): void {
+  if (node.children!.size > 1) return
   const [child] = node.children!.values()
-  child!.label = join(node.label, child!.label)
-  parent.children!.set(child!.label[0]!, child!)
+  if (node.label.length + child!.label.length > MAX_LABEL) return
+  child!.label = node.label + child!.label
+  adopt(parent, child!)
 }
 
-function startsWith(subject: Uint8Array, at: number, label: Uint8Array): boolean {
-  if (label.length > subject.length - at) return false
-  for (let i = 0; i < label.length; i++) if (subject[at + i] !== label[i]) return false
+/** Puts a node in the middle of a child's edge, after `label`, a copy of its beginning. */
+function split<Owner>(child: Node<Owner>, label: string): Node<Owner> {
+  const middle = adopt(child.parent!, new Node<Owner>(label, child.parent))
+  child.label = child.label.slice(label.length)
+  adopt(middle, child)
+  return middle
+}
+
+function adopt<Owner>(parent: Node<Owner>, child: Node<Owner>): Node<Owner> {
+  child.parent = parent
+  parent.children ??= new Map()
+  parent.children.set(child.label.charCodeAt(0), child)
+  return child
+}
+
+function startsWith(subject: Uint8Array, at: number, label: string): boolean {
+  const { length } = label
+  if (length > subject.length - at) return false
+  for (let i = 0; i < length; i++) if (subject[at + i] !== label.charCodeAt(i)) return false
   return true
 }
 
-function commonLength(topic: Uint8Array, at: number, label: Uint8Array): number {
+function commonLength(topic: Uint8Array, at: number, label: string): number {
+  const most = Math.min(label.length, topic.length - at)
   let i = 0
-  while (i < label.length && at + i < topic.length && topic[at + i] === label[i]) i++
+  while (i < most && topic[at + i] === label.charCodeAt(i)) i++
   return i
 }
 
-function join(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(a.length + b.length)
-  joined.set(a)
-  joined.set(b, a.length)
-  return joined
+function topicOf<Owner>(node: Node<Owner>): Uint8Array {
+  let size = 0
+  for (let at: Node<Owner> | undefined = node; at !== undefined; at = at.parent) size += at.label.length
+  const topic = allocate(size)
+  for (let at: Node<Owner> | undefined = node; at !== undefined; at = at.parent) {
+    size -= at.label.length
+    for (let i = 0; i < at.label.length; i++) topic[size + i] = at.label.charCodeAt(i)
+  }
+  return topic
+}
+
+/** Never a slice of something larger, which it would keep. */
+function text(bytes: Uint8Array, from: number, to: number): string {
+  return String.fromCharCode(...bytes.subarray(from, to))
 }
