@@ -3,28 +3,20 @@
 // the socket goes on exchanging messages with a good peer.
 import t from "tap"
 import { transports } from "../../lib/defaults.ts"
-import { codes, type EarshotError } from "../../lib/index.ts"
+import { codes } from "../../lib/index.ts"
 import { virtualClock } from "../support/virtual-clock.ts"
 import { cases, seed, type Chance } from "./support/chance.ts"
+import { Ends } from "./support/ends.ts"
 import { EvilTransport, type EvilLink } from "./support/evil-transport.ts"
 import { judge, type Limits } from "./support/model.ts"
 import { mutate, stream } from "./support/mutate.ts"
-import { makeWorld, type World } from "./support/worlds.ts"
+import { makeWorld } from "./support/worlds.ts"
 import { typeNames, type TypeName } from "./support/zmtp.ts"
 
-const CASES = 3000
+const CASES = 2000
 const limits: Limits = { maxMessageSize: 2000, maxMessageParts: 4 }
 const evil = new EvilTransport()
 transports.register(evil)
-
-/** Ends of connections as the socket's events tell of them. */
-type End = { event: string; error: EarshotError | undefined }
-
-function listen({ socket }: World, ends: End[]): void {
-  for (const event of ["protocol", "auth", "other"] as const)
-    socket.events.on(`handshake:error:${event}`, ({ error }) => ends.push({ event: "handshake", error }))
-  socket.events.on("disconnect", ({ error }) => ends.push({ event: "disconnect", error }))
-}
 
 function input(chance: Chance, type: TypeName): Buffer {
   if (chance.maybe(0.05)) return chance.bytes(chance.below(300))
@@ -38,8 +30,7 @@ for (const type of typeNames) {
       const clock = virtualClock({ seed })
       const world = await makeWorld(type, clock, limits)
       const { socket } = world
-      const ends: End[] = []
-      listen(world, ends)
+      const ends = new Ends(socket)
       if (role === "bound") await socket.bind("evil://here")
 
       const open = async (): Promise<EvilLink> => {
@@ -73,9 +64,9 @@ for (const type of typeNames) {
           if (code === undefined && index % 50 === 0) await clock.until(world.exchange(false))
           const orderly = !link.ended
           link.hangUp()
-          if (ends.length !== 1) throw about(`${ends.length} events tell of the end`)
-          const [{ event, error }] = ends as [End]
-          ends.length = 0
+          const [end, ...more] = ends.take()
+          if (end === undefined || more.length > 0) throw about(`${more.length} more events tell of the end`)
+          const { event, error } = end
           const joined = verdict.established && code !== "LIMIT"
           if (event !== (joined ? "disconnect" : "handshake")) throw about(`the event ${event}`)
           if (orderly && joined ? error !== undefined : error?.code !== (code ?? "ECONNRESET"))

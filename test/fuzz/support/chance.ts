@@ -52,7 +52,7 @@ export class Chance {
 
   /** The bytes again, in chunks: one, many of one byte, or anything between. */
   split(bytes: Uint8Array): Uint8Array[] {
-    const most = this.pick([bytes.length, 1, 3, 17, 100, 1000])
+    const most = this.maybe(0.05) ? 1 : this.pick([bytes.length, 5, 17, 100, 1000])
     if (most >= bytes.length) return bytes.length === 0 ? [] : [bytes]
     const chunks: Uint8Array[] = []
     for (let at = 0; at < bytes.length;) {

@@ -32,9 +32,9 @@ export interface World {
 type Make = (options: object) => {
   socket: Socket
   good: Socket
-  exchange(token: string, alone: boolean): Promise<unknown>
+  exchange: (token: string, alone: boolean) => Promise<unknown>
   /** Before the first exchange. */
-  begin?(): Promise<unknown>
+  begin?: () => Promise<unknown>
 }
 
 /** Reads everything, and tells of what begins with `good`. */
@@ -107,7 +107,7 @@ const makers: Record<TypeName, Make> = {
   PUB: (options) => publishing(new Publisher(options), options),
   XPUB(options) {
     const socket = new XPublisher(options)
-    new Ears(socket)
+    socket.onmessage = () => {}
     return publishing(socket, options)
   },
   SUB(options) {
