@@ -6,6 +6,7 @@ import { Prefixes } from "./prefixes.ts"
 export class Topics {
   private readonly counts = new Map<string, { topic: Uint8Array; count: number }>()
   private readonly prefixes = new Prefixes<true>()
+  /** Publishers that are there now. */
   private readonly peers = new Set<Peer>()
 
   /** A publisher is there (again): it hears of every topic once. */
@@ -16,11 +17,6 @@ export class Topics {
 
   offline(peer: Peer): void {
     this.peers.delete(peer)
-  }
-
-  /** Publishers that are there now. */
-  get publishers(): Iterable<Peer> {
-    return this.peers
   }
 
   /** Subscriptions add up; every one is told (WIRE 1.5). */

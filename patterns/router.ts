@@ -2,7 +2,7 @@
  * ROUTER (RFC 28): puts the sender's routing id before each message it receives, and sends each message to the peer whose
  * routing id its first frame is.
  */
-import { EMPTY, keyOf, sizeOf } from "../lib/bytes.ts"
+import { EMPTY, allocate, keyOf, sizeOf } from "../lib/bytes.ts"
 import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
 import { EarshotError } from "../lib/errors.ts"
 import type { PatternOptions, ReceiveOptions, SendOptions, Settings, SocketOptions } from "../lib/options.ts"
@@ -127,10 +127,11 @@ class RouterPattern implements Pattern {
 
   /** 00 and four bytes that count from a random start, as libzmq makes them. */
   private makeId(): Uint8Array {
-    const id = new Uint8Array(5)
+    const id = allocate(5)
+    id[0] = 0
     do {
       this.count = (this.count + 1) >>> 0
-      new DataView(id.buffer).setUint32(1, this.count)
+      new DataView(id.buffer, id.byteOffset).setUint32(1, this.count)
     } while (this.routes.has(keyOf(id)))
     return id
   }

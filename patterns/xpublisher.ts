@@ -1,5 +1,5 @@
 /** XPUB (RFC 29): a PUB that also receives: its peers' subscriptions, as messages, and what XSUBs send upstream. */
-import { EMPTY } from "../lib/bytes.ts"
+import { EMPTY, allocate } from "../lib/bytes.ts"
 import { condition } from "../lib/confirm.ts"
 import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
 import { EarshotError } from "../lib/errors.ts"
@@ -14,11 +14,13 @@ const CANCEL = 0
 class XPublisherPattern implements Pattern {
   readonly type = "XPUB"
   readonly accepts = ["SUB", "XSUB"] as const
-  /** Whose message the user received last: `manual` subscriptions are for it. */
-  last: Peer | undefined
   private readonly host: PatternHost
   private readonly settings: Settings
   private readonly fanout = new Fanout()
+  /** With `manual`: what peers asked for, whatever became of it; told when they go. */
+  private readonly asked = new Fanout()
+  /** Whose message the user received last: `manual` subscriptions are for it. */
+  private last: Peer | undefined
 
   constructor(host: PatternHost, settings: Settings) {
     this.host = host
@@ -27,20 +29,19 @@ class XPublisherPattern implements Pattern {
 
   attach(peer: Peer): void {
     this.fanout.attach(peer)
+    this.asked.attach(peer)
   }
   online(peer: Peer): void {
     const { welcomeMessage } = this.settings
     if (welcomeMessage.length > 0) sendOrDrop(peer, [welcomeMessage])
   }
   offline(peer: Peer): void {
-    this.fanout.clear(peer, (topic) => this.deserted(peer, topic))
-    this.host.writable()
+    this.leave(peer)
   }
   detach(peer: Peer, unsent: Message[]): void {
-    this.fanout.detach(peer, unsent, (topic) => this.deserted(peer, topic))
-    if (this.last === peer) this.last = undefined
-    // With noDrop, it may have been the one that was full.
-    this.host.writable()
+    this.leave(peer)
+    this.asked.detach(peer, [])
+    this.fanout.detach(peer, unsent)
   }
   onWritable(): void {
     this.host.writable()
@@ -55,7 +56,7 @@ class XPublisherPattern implements Pattern {
     else this.change(peer, change.topic, change.subscribe)
   }
   onTake(peer: Peer, message: Message): Message {
-    this.last = peer
+    this.last = peer.online ? peer : undefined
     return message
   }
   send(message: Message): boolean {
@@ -75,7 +76,11 @@ class XPublisherPattern implements Pattern {
 
   private change(peer: Peer, topic: Uint8Array, subscribe: boolean): void {
     const { manual, verbosity } = this.settings
-    if (manual) return this.tell(peer, subscribe ? SUBSCRIBE : CANCEL, topic)
+    if (manual) {
+      if (subscribe) this.asked.subscribe(peer, topic)
+      else this.asked.cancel(peer, topic)
+      return this.tell(peer, subscribe ? SUBSCRIBE : CANCEL, topic)
+    }
     const before = this.fanout.has(topic)
     const changed = subscribe ? this.fanout.subscribe(peer, topic) : this.fanout.cancel(peer, topic)
     const after = this.fanout.has(topic)
@@ -90,12 +95,20 @@ class XPublisherPattern implements Pattern {
     if (!subscribe) this.host.writable()
   }
 
-  private deserted(peer: Peer, topic: Uint8Array): void {
-    if (!this.settings.manual) this.tell(peer, CANCEL, topic)
+  /** Its subscriptions end, which the user is told as if it had cancelled them. */
+  private leave(peer: Peer): void {
+    const { manual, verbosity } = this.settings
+    if (this.last === peer) this.last = undefined
+    this.asked.clear(peer, (topic) => this.tell(peer, CANCEL, topic))
+    this.fanout.clear(peer, (topic, deserted) => {
+      if (!manual && (deserted || verbosity === "all")) this.tell(peer, CANCEL, topic)
+    })
+    // With noDrop, it may have been the one that was full.
+    this.host.writable()
   }
 
   private tell(peer: Peer, kind: number, topic: Uint8Array): void {
-    const frame = new Uint8Array(1 + topic.length)
+    const frame = allocate(1 + topic.length)
     frame[0] = kind
     frame.set(topic, 1)
     this.host.deliver(peer, [frame])

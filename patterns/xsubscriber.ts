@@ -11,12 +11,16 @@ class XSubscriberPattern implements Pattern {
   readonly accepts = ["PUB", "XPUB"] as const
   private readonly host: PatternHost
   private readonly topics = new Topics()
+  /** Also those that are away: what goes upstream waits for them. */
+  private readonly publishers = new Set<Peer>()
 
   constructor(host: PatternHost) {
     this.host = host
   }
 
-  attach(): void {}
+  attach(peer: Peer): void {
+    this.publishers.add(peer)
+  }
   online(peer: Peer): void {
     this.topics.online(peer)
   }
@@ -24,11 +28,13 @@ class XSubscriberPattern implements Pattern {
     this.topics.offline(peer)
   }
   detach(peer: Peer, unsent: Message[]): void {
+    this.publishers.delete(peer)
     this.topics.offline(peer)
     for (const message of unsent) peer.dropped("disconnected", 1, sizeOf(message))
   }
+  /** Unfiltered, as in libzmq: an XPUB with `manual` may send what was never asked for by that name. */
   onMessage(peer: Peer, message: Message): void {
-    if (this.topics.matches(message[0]!)) this.host.deliver(peer, message)
+    this.host.deliver(peer, message)
   }
   send(message: Message): boolean {
     const change = readSubscription(message)
@@ -37,7 +43,7 @@ class XSubscriberPattern implements Pattern {
       else this.topics.unsubscribe(change.topic)
       return true
     }
-    for (const peer of this.topics.publishers) sendOrDrop(peer, message)
+    for (const peer of this.publishers) sendOrDrop(peer, message)
     return true
   }
 }

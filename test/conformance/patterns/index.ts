@@ -6,9 +6,17 @@ import type { Test } from "tap"
 import { balancing } from "./balancing.ts"
 import { compatibility } from "./compatibility.ts"
 import { marks } from "./marks.ts"
+import { pubsub } from "./pubsub.ts"
 import type { Subject } from "./support.ts"
+import { xpubsub } from "./xpubsub.ts"
 
-const families: Record<string, (t: Test, subject: Subject) => void> = { compatibility, balancing, marks }
+const families: Record<string, (t: Test, subject: Subject) => void> = {
+  compatibility,
+  balancing,
+  marks,
+  pubsub,
+  xpubsub,
+}
 
 export function patternConformance(t: Test, subject: Subject): void {
   for (const [name, family] of Object.entries(families))
