@@ -102,7 +102,7 @@ export class RawPeer {
 /** Connects to one of our endpoints. */
 export async function rawClient(t: Test, endpoint: string): Promise<RawPeer> {
   const { hostname, port } = new URL(endpoint)
-  const socket = net.connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+  const socket = net.connect({ host: hostname, port: Number(port) })
   await within("the connection", new Promise((resolve) => socket.once("connect", resolve)))
   return new RawPeer(t, socket)
 }
@@ -119,7 +119,7 @@ export async function rawServer(t: Test): Promise<RawServer> {
   const waiting: RawPeer[] = []
   let count = 0
   let wake = (): void => {}
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+  const server = net.createServer((socket) => {
     count++
     waiting.push(new RawPeer(t, socket))
     wake()
