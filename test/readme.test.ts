@@ -1,0 +1,217 @@
+// What README.md says is held against the code: its examples are compiled as users would and run, its tables of options,
+// events, reasons and error codes are written from the sources, its links lead somewhere.
+import { spawn } from "node:child_process"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t, { type Test } from "tap"
+import ts from "typescript"
+import * as earshot from "../lib/index.ts"
+import { standardSettings } from "../lib/options.ts"
+
+const root = fileURLToPath(new URL("../", import.meta.url))
+let readme = readFileSync(join(root, "README.md"), "utf8")
+
+// --- Examples ---
+
+interface Example {
+  readonly name: string
+  readonly code: string
+  /** What it prints: the block of text that follows it. */
+  readonly prints: string
+}
+
+const examples: Example[] = [
+  ...readme.matchAll(/^```ts\n\/\/ example: ([\w-]+)\n([\s\S]*?)^```\n\n```text\n([\s\S]*?)^```$/gm),
+].map(([, name, code, prints]) => ({ name: name!, code: code!, prints: prints! }))
+
+t.test("every piece of code in the README is an example with a name and what it prints", async (t) => {
+  const code = [...readme.matchAll(/^```(?:ts|js|mjs|typescript|javascript)\b.*\n.*/gm)].map(([block]) => block)
+  t.strictSame(
+    code,
+    examples.map(({ name }) => `\`\`\`ts\n// example: ${name}`),
+  )
+  t.ok(examples.length >= 4, `${examples.length} examples`)
+})
+
+t.test("the examples of the README", async (t) => {
+  // Within the repository, so that "earshot" is the build, as its package.json says.
+  const folder = t.testdir()
+  const files = examples.map(({ name, code }) => {
+    const file = join(folder, `${name}.mts`)
+    writeFileSync(file, code)
+    return file
+  })
+  const program = ts.createProgram(files, {
+    strict: true,
+    noUncheckedIndexedAccess: true,
+    exactOptionalPropertyTypes: true,
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.NodeNext,
+    lib: ["lib.es2022.d.ts"],
+    types: ["node"],
+    typeRoots: [join(root, "node_modules/@types")],
+    skipLibCheck: true,
+  })
+  const problems = ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), {
+    getCanonicalFileName: (name) => name,
+    getCurrentDirectory: () => folder,
+    getNewLine: () => "\n",
+  })
+  t.equal(problems, "", "compile under strict rules")
+  program.emit()
+  for (const { name, prints } of examples) {
+    const { code, out, errors } = await run(join(folder, `${name}.mjs`))
+    t.equal(errors, "", `${name}: no complaints`)
+    t.equal(code, 0, `${name}: ends by itself`)
+    t.equal(out, prints, `${name}: prints what the README says`)
+  }
+})
+
+function run(file: string): Promise<{ code: number | string | null; out: string; errors: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [file], { timeout: 20_000, killSignal: "SIGKILL" })
+    let out = ""
+    let errors = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text))
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text))
+    child.on("close", (code, signal) => resolve({ code: code ?? signal, out, errors }))
+  })
+}
+
+// --- Tables ---
+
+/** The table below a heading is this one. With UPDATE_README=1 it is written there. */
+function tableIs(t: Test, heading: string, wanted: readonly string[]): void {
+  const lines = readme.split("\n")
+  const at = lines.findIndex((line) => line.replace(/^#+ /, "") === heading && line.startsWith("#"))
+  if (at === -1) return (t.fail(`there is a heading "${heading}"`), undefined)
+  const isNext = (line: string, index: number): boolean => index > at && /^(\||#)/.test(line)
+  let begin = lines.findIndex(isNext)
+  if (begin === -1 || lines[begin]!.startsWith("#")) begin = at + 2
+  let end = begin
+  while (lines[end]?.startsWith("|") === true) end++
+  if (process.env["UPDATE_README"] === "1") {
+    readme = lines.toSpliced(begin, end - begin, ...wanted, ...(begin === end ? [""] : [])).join("\n")
+    writeFileSync(join(root, "README.md"), readme)
+  } else t.strictSame(lines.slice(begin, end), wanted, `${heading} (UPDATE_README=1 writes it)`)
+}
+
+function table(...rows: readonly (readonly string[])[]): string[] {
+  const [head = [], ...body] = rows.map((cells) => cells.map((cell) => cell.replaceAll("|", "\\|")))
+  return [head, head.map(() => "---"), ...body].map((cells) => `| ${cells.join(" | ")} |`)
+}
+
+/** The members of an interface, or of a union or an object, with what their comments say. */
+function described(file: string, name: string): { readonly name: string; readonly text: string }[] {
+  const source = ts.createSourceFile(file, readFileSync(join(root, file), "utf8"), ts.ScriptTarget.Latest, true)
+  const found: { name: string; text: string }[] = []
+  source.forEachChild((node) => {
+    if (!ts.isInterfaceDeclaration(node) || node.name.text !== name) return
+    for (const member of node.members) {
+      const [doc] = ts.getJSDocCommentsAndTags(member)
+      const text = typeof doc?.comment === "string" ? doc.comment.replace(/\s+/g, " ") : ""
+      found.push({ name: (member.name as ts.Identifier | ts.StringLiteral).text, text })
+    }
+  })
+  return found
+}
+
+const code = (text: string): string => `\`${text}\``
+
+const standards = standardSettings() as unknown as Record<string, unknown>
+const sockets = Object.entries(earshot).filter(
+  ([, value]) => typeof value === "function" && "bind" in ((value as { prototype: object }).prototype ?? {}),
+) as [string, { readonly prototype: object }][]
+
+/** A default as people write it. */
+function written(option: string): string {
+  const value = standards[option]
+  if (option === "clock") return "the platform's"
+  if (value instanceof Uint8Array) return "none"
+  if (typeof value === "string") return JSON.stringify(value)
+  if (typeof value !== "number") return String(value)
+  const mebi = value / 1024 / 1024
+  return value > 0 && Number.isInteger(mebi) ? `${mebi} MiB` : value.toLocaleString("en-US")
+}
+
+t.test("the options", async (t) => {
+  t.ok(sockets.length >= 11, `the sockets: ${sockets.map(([name]) => name).join(", ")}`)
+  const groups = {
+    "Every socket": "SocketOptions",
+    "Sockets that send": "SendOptions",
+    "Sockets that receive": "ReceiveOptions",
+  }
+  for (const [heading, name] of Object.entries(groups)) {
+    const rows = described("lib/options.ts", name).map((option) => row(t, option))
+    tableIs(t, heading, table(["option", "default", "meaning"], ...rows))
+  }
+  const rows = described("lib/options.ts", "PatternOptions").map((option) => {
+    const having = sockets.filter(([, { prototype }]) => option.name in prototype).map(([socket]) => socket)
+    const [name, standard, meaning] = row(t, option)
+    return [name, having.sort().join(", "), standard, meaning]
+  })
+  tableIs(t, "Single sockets", table(["option", "sockets", "default", "meaning"], ...rows))
+})
+
+function row(t: Test, { name, text }: { name: string; text: string }): [string, string, string] {
+  const standard = written(name)
+  const said = /\s*Default:? (.*?)\.(?=\s|$)/.exec(text)
+  t.equal(said?.[1], standard, `lib/options.ts says the default of ${name}`)
+  return [code(name), standard, text.replace(said?.[0] ?? "", "").replaceAll('"', "`")]
+}
+
+t.test("the events", async (t) => {
+  const rows = described("lib/events.ts", "SocketEvents").map(({ name, text }) => [code(name), text])
+  tableIs(t, "Events", table(["event", "when"], ...rows))
+})
+
+t.test("the error codes", async (t) => {
+  const rows = Object.entries(earshot.codes).map(([name, meaning]) => [code(name), meaning])
+  tableIs(t, "Error codes", table(["code", "meaning"], ...rows))
+})
+
+t.test("the reasons of drops", async (t) => {
+  const [, union] = /export type DropReason =\n((?: {2}\| .*\n)+)/.exec(
+    readFileSync(join(root, "lib/contract.ts"), "utf8"),
+  )!
+  const rows = [...union!.matchAll(/\| "([\w-]+)" *\/\/ *(.*)/g)].map(([, name, meaning]) => [code(name!), meaning!])
+  t.equal(rows.length, union!.trim().split("\n").length, "each has a comment")
+  tableIs(t, "What is dropped, and counted", table(["reason", "what it means"], ...rows))
+})
+
+// --- The rest ---
+
+t.test("the README opens with two commands, and they exist", async (t) => {
+  const [first] = /```sh\n([\s\S]*?)```/.exec(readme) ?? []
+  t.match(first, "npm ci && npm start")
+  t.match(first, "npm ci && npm test")
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: object }
+  for (const [, script] of readme.matchAll(/`npm run ([\w:-]+)/g))
+    t.ok((script as string) in scripts, `npm run ${script}`)
+})
+
+/** What a link to a heading may say, as GitHub makes it of the heading. */
+function anchorsOf(file: string): string[] {
+  return [...readFileSync(file, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
+  )
+}
+
+for (const file of ["README.md", "lib/README.md"])
+  t.test(`the links of ${file}`, async (t) => {
+    const text = readFileSync(join(root, file), "utf8")
+    for (const [, link] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(link!)) continue
+      const [path, anchor] = link!.split("#")
+      const target = path === "" ? join(root, file) : join(root, file, "..", path!)
+      const there = existsSync(target) && (anchor === undefined || anchorsOf(target).includes(anchor))
+      t.ok(there, `${link} is there`)
+    }
+    // Files named in the text.
+    for (const [, path] of text.matchAll(/`((?:lib|patterns|transports|test|bench|examples|\.ci)\/[\w./-]*\w)`/g))
+      t.ok(existsSync(join(root, path!)), `${path} is there`)
+  })
