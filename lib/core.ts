@@ -154,6 +154,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   /** The pipe is gone for good. */
   forget(pipe: Pipe): void {
     if (!this.pipes.delete(pipe)) return
+    this.inbox.departed(pipe)
     const { sent, received, unconfirmed } = this.past
     grow(sent, pipe.sent, pipe.sentBytes)
     grow(received, pipe.received, pipe.receivedBytes)
@@ -167,6 +168,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
       if (this.pattern.online?.(pipe) === false)
         return session.end(new EarshotError("LIMIT", "the socket takes no further peer"))
     }
+    if (!pipe.lasting) this.inbox.arrived(pipe)
     pipe.joined = true
     pipe.owner.online(pipe)
     this.emit("handshake", { address: pipe.address, remote: session.link.remote })

@@ -18,12 +18,20 @@ export interface Received {
   readonly peer: PeerInfo
 }
 
+/** What a message that waits takes beside its bytes, and each frame of it after the first (measured, roughly). */
+const MESSAGE_COST = 256
+const PART_COST = 128
+
 export type MessageHandler = (message: Frame[], peer: PeerInfo) => unknown
 
 export class Inbox {
   /** Users who wait; then nothing else does. */
   private readonly readers: Waiters<boolean, Frame[] | Received>
   private readonly active = new Ring<Pipe>()
+  /** What messages of peers that are gone take, in bytes. */
+  private left = 0
+  /** Who came while that was too much: nothing is read from them until it is less. */
+  private readonly kept = new Set<Pipe>()
   private readonly clock: Clock
   private readonly settings: Settings
   private readonly pattern: Pattern
@@ -31,6 +39,7 @@ export class Inbox {
   /** The user has said `pause()`. */
   private stopped = false
   private dispatching = false
+  private closed = false
   private readonly gate: (() => boolean) | undefined
 
   constructor(clock: Clock, settings: Settings, pattern: Pattern) {
@@ -71,9 +80,29 @@ export class Inbox {
     if (conflate) return this.replace(pipe, message)
     const { inbox } = pipe
     inbox.push(message)
-    pipe.waitingBytes += message.length === 1 ? message[0]!.length : sizeOf(message)
+    if (message.length === 1) pipe.waitingBytes += message[0]!.length
+    else this.count(pipe, message, 1)
     if (inbox.length === 1) this.active.push(pipe)
     if ((inbox.length >= mark && mark > 0) || (pipe.waitingBytes >= markBytes && markBytes > 0)) this.stop(pipe)
+  }
+
+  /** A peer has come. */
+  arrived(pipe: Pipe): void {
+    const { receiveHighWaterMarkBytes: markBytes } = this.settings
+    if (this.left < markBytes || markBytes === 0) return
+    this.kept.add(pipe)
+    pipe.stop(true)
+  }
+
+  /**
+   * A peer is gone for good, and what it sent stays for the user. Together such messages may take as much as those of one
+   * peer, for whoever fills its queue and comes back under a new name could fill the memory.
+   */
+  departed(pipe: Pipe): void {
+    this.kept.delete(pipe)
+    if (pipe.inbox.length === 0) return
+    pipe.left = pipe.waitingBytes + pipe.inbox.length * MESSAGE_COST + pipe.waitingParts * PART_COST
+    this.left += pipe.left
   }
 
   /** The next message, from each peer in turn. */
@@ -112,6 +141,7 @@ export class Inbox {
   close(error: EarshotError): void {
     if (this.handler !== undefined) this.clock.release()
     this.handler = undefined
+    this.closed = true
     this.readers.failAll(error)
     this.discard("unread")
   }
@@ -128,8 +158,11 @@ export class Inbox {
       const { length } = pipe.inbox
       const bytes = pipe.waitingBytes
       pipe.inbox.clear()
-      pipe.waitingBytes = 0
+      pipe.waitingBytes = pipe.waitingParts = 0
       pipe.dropped(reason, length, bytes)
+      // Once closed, what was not read stays so: nobody would take it.
+      if (this.closed) continue
+      if (pipe.left > 0) this.relieve(pipe)
       if (pipe.stopped) this.restart(pipe)
     }
   }
@@ -137,14 +170,34 @@ export class Inbox {
   private takeFrom(pipe: Pipe): Message {
     const { inbox } = pipe
     const message = inbox.shift()!
-    pipe.waitingBytes -= message.length === 1 ? message[0]!.length : sizeOf(message)
-    if (inbox.length === 0) this.active.shift()
-    else if (this.active.length > 1) {
+    if (message.length === 1) pipe.waitingBytes -= message[0]!.length
+    else this.count(pipe, message, -1)
+    if (inbox.length === 0) {
+      this.active.shift()
+      if (pipe.left > 0) this.relieve(pipe)
+    } else if (this.active.length > 1) {
       this.active.shift()
       this.active.push(pipe)
     }
     if (pipe.stopped) this.restart(pipe)
     return this.pattern.onTake === undefined ? message : this.pattern.onTake(pipe, message)
+  }
+
+  /** Frames take memory even when they are empty: beyond the first of each message, as many may wait as one message may have. */
+  private count(pipe: Pipe, message: Message, sign: 1 | -1): void {
+    pipe.waitingBytes += sign * sizeOf(message)
+    pipe.waitingParts += sign * (message.length - 1)
+    if (pipe.waitingParts >= this.settings.maxMessageParts) this.stop(pipe)
+  }
+
+  /** The last message of a peer that is gone has been taken. */
+  private relieve(pipe: Pipe): void {
+    this.left -= pipe.left
+    pipe.left = 0
+    if (this.left > this.settings.receiveHighWaterMarkBytes / 2) return
+    const kept = [...this.kept]
+    this.kept.clear()
+    for (const pipe of kept) pipe.stop(false)
   }
 
   private stop(pipe: Pipe): void {
@@ -156,6 +209,7 @@ export class Inbox {
     const { receiveHighWaterMark: mark, receiveHighWaterMarkBytes: markBytes } = this.settings
     if (mark > 0 && pipe.inbox.length > mark >> 1) return
     if (markBytes > 0 && pipe.inbox.length > 0 && pipe.waitingBytes > markBytes / 2) return
+    if (pipe.waitingParts > this.settings.maxMessageParts / 2) return
     pipe.stop(false)
   }
 
@@ -168,6 +222,7 @@ export class Inbox {
     inbox.clear()
     inbox.push(message.map(copyOf))
     pipe.waitingBytes = sizeOf(message)
+    pipe.waitingParts = message.length - 1
   }
 
   /** What waits goes to `onmessage`. */

@@ -71,6 +71,10 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   /** Messages from it that wait for the user. The inbox fills and empties it. */
   readonly inbox: Ring<Message> = new Ring()
   waitingBytes = 0
+  /** Their frames beyond the first of each. */
+  waitingParts = 0
+  /** It is gone for good: what they take, in bytes. */
+  left = 0
   /** The inbox is full: nothing is read from it. */
   stopped = false
   /** The pattern wants nothing read from it. */
