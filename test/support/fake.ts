@@ -26,8 +26,12 @@ export class FakeLink implements Link {
   /** How the socket ended it. */
   ended: "closed" | "destroyed" | undefined
   paused = false
+  /** Bytes that the socket wrote, taken or not. */
+  written = 0
   /** Answers PINGs. */
   polite = true
+  /** Of `messages`, those that came when all that was written had been taken, so that the socket knows of them. */
+  confirmed = 0
   private room: number
   private held: Uint8Array[] = []
   private heldBytes = 0
@@ -56,15 +60,22 @@ export class FakeLink implements Link {
     return this.heldBytes
   }
 
+  /** It has ended. */
+  get gone(): boolean {
+    return this.over
+  }
+
   start(sink: LinkSink): void {
     this.sink = sink
   }
 
   write(chunks: readonly Uint8Array[]): boolean {
-    if (this.over) return true
+    if (this.over) return false
+    if (this.heldBytes === 0) this.confirmed = this.messages.length
     for (const chunk of chunks) {
       this.held.push(Uint8Array.from(chunk))
       this.heldBytes += chunk.length
+      this.written += chunk.length
     }
     return this.take()
   }
@@ -102,13 +113,19 @@ export class FakeLink implements Link {
     this.feed(wire(...frames))
   }
 
+  /** From now on it takes so many bytes, and then says wait. */
+  limit(bytes = 0): void {
+    this.room = bytes
+  }
+
   /** The peer takes so many bytes more. */
   open(bytes = Infinity): void {
+    if (this.over) return
     const blocked = this.heldBytes > 0
     this.room += bytes
     if (!this.take() || !blocked) return
-    this.sink!.onDrain()
     if (this.ended === "closed") this.hangUp()
+    else this.sink!.onDrain()
   }
 
   /** It ends, whoever wanted it. */
@@ -116,6 +133,13 @@ export class FakeLink implements Link {
     if (this.over) return
     this.over = true
     setImmediate(() => this.sink?.onClose(error))
+  }
+
+  /** It is gone at once: what it has not taken is lost. For calls that come from no socket's method. */
+  cut(error?: Error): void {
+    if (this.over) return
+    this.over = true
+    this.sink!.onClose(error)
   }
 
   named(name: string): Buffer[] {
@@ -131,6 +155,7 @@ export class FakeLink implements Link {
       this.heldBytes -= taken.length
       this.codec.receive(taken)
     }
+    if (this.heldBytes === 0) this.confirmed = this.messages.length
     return this.heldBytes === 0
   }
 }
