@@ -16,11 +16,11 @@ async function main(): Promise<void> {
   const results = new Pull()
   await jobs.bind("tcp://127.0.0.1:*")
   await results.bind("tcp://127.0.0.1:*")
-  const workers = Array.from({ length: WORKERS }, () =>
-    spawn(process.execPath, [process.argv[1]!, "worker", jobs.lastEndpoint!, results.lastEndpoint!], {
-      stdio: "inherit",
-    }),
-  )
+  const ends = Array.from({ length: WORKERS }, () => {
+    const args = [process.argv[1]!, "worker", jobs.lastEndpoint!, results.lastEndpoint!]
+    const child = spawn(process.execPath, args, { stdio: "inherit" })
+    return new Promise((resolve) => child.once("exit", resolve))
+  })
   // Jobs go to whoever is connected: wait for all, or the first worker gets more than its share.
   while (jobs.peers.length < WORKERS) await new Promise((resolve) => jobs.events.once("peer:join", resolve))
 
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
   // Closing sends what still waits; the workers see their connection end, and end too.
   await jobs.close()
   await results.close()
-  await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once("exit", resolve))))
+  await Promise.all(ends)
 
   for (const job of [1, 12, JOBS]) console.log(`there are ${primes.get(job)} primes below ${job * 5_000}`)
   console.log(`${primes.size} jobs done by ${WORKERS} processes`)
