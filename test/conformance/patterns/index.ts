@@ -7,6 +7,9 @@ import { balancing } from "./balancing.ts"
 import { compatibility } from "./compatibility.ts"
 import { marks } from "./marks.ts"
 import { pubsub } from "./pubsub.ts"
+import { reqrep } from "./reqrep.ts"
+import { requesting } from "./requesting.ts"
+import { routing } from "./routing.ts"
 import type { Subject } from "./support.ts"
 import { xpubsub } from "./xpubsub.ts"
 
@@ -16,6 +19,9 @@ const families: Record<string, (t: Test, subject: Subject) => void> = {
   marks,
   pubsub,
   xpubsub,
+  reqrep,
+  requesting,
+  routing,
 }
 
 export function patternConformance(t: Test, subject: Subject): void {
