@@ -24,6 +24,9 @@ const MAX_COMMAND = 65_536
 /** A first allocation for a frame that spans chunks, and its growth: at most so many times what has arrived. */
 const FIRST = 4096
 const GROWTH = 4
+/** A frame of which so much is there gets up to so much at once: it is then copied once, or not at all. */
+const EARNEST = 32_768
+const AT_ONCE = 1_048_576
 
 export class Decoder {
   paused = false
@@ -188,7 +191,7 @@ export class Decoder {
     this.bodySize = size
     this.bodyAt = 0
     const have = Math.min(size, chunk.length - start)
-    this.body = size === 0 ? EMPTY : allocate(Math.min(size, Math.max(FIRST, GROWTH * have)))
+    this.body = size === 0 ? EMPTY : allocate(memoryFor(size, have))
     this.gather(chunk, start, have)
   }
 
@@ -196,7 +199,7 @@ export class Decoder {
     const need = this.bodyAt + length
     let body = this.body!
     if (need > body.length) {
-      body = allocate(Math.min(this.bodySize, GROWTH * need))
+      body = allocate(memoryFor(this.bodySize, need))
       body.set(this.body!.subarray(0, this.bodyAt))
       this.body = body
     }
@@ -245,6 +248,11 @@ export class Decoder {
     for (let i = 1; i <= length; i++) name += String.fromCharCode(body[i]!)
     this.sink.onCommand(name, body.subarray(1 + length))
   }
+}
+
+/** For a frame of `size` bytes of which `have` are there. */
+function memoryFor(size: number, have: number): number {
+  return Math.min(size, Math.max(FIRST, GROWTH * have, have < EARNEST ? 0 : AT_ONCE))
 }
 
 /** Unsigned 64 bits; everything over 2^53 comes out as Infinity, which no limit allows. */
