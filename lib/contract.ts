@@ -273,7 +273,7 @@ export interface Pattern {
 
 /** Why a message was dropped or can't be vouched for. Part of the API; see README, Guarantees. */
 export type DropReason =
-  | "full" //         the peer was at its high-water mark (publisher, router)
+  | "full" //         the peer was at its high-water mark (publisher, router, reply)
   | "unroutable" //   no such peer (router without mandatory), or nobody left who could take it
   | "too-large" //    over the size that the peer said it takes (publisher; or found out after queueing)
   | "disconnected" // the peer it was meant for is gone (reply, router)
