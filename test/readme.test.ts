@@ -9,6 +9,8 @@ import ts from "typescript"
 import * as earshot from "../lib/index.ts"
 import { standardSettings } from "../lib/options.ts"
 
+t.setTimeout(120_000)
+
 const root = fileURLToPath(new URL("../", import.meta.url))
 let readme = readFileSync(join(root, "README.md"), "utf8")
 
