@@ -12,6 +12,8 @@ export interface FakeOptions {
   readonly host?: string
   /** Bytes it takes before `write` says wait. */
   readonly room?: number
+  /** What the transport has proven. */
+  readonly identity?: { readonly userId?: string }
 }
 
 /** One link: the socket's end is a `Link`, the methods below are the peer's. */
@@ -20,6 +22,7 @@ export class FakeLink implements Link {
   readonly shares = false
   readonly remote: string
   readonly host: string | undefined
+  readonly identity: { readonly userId?: string } | undefined
   /** What the socket sent, decoded. */
   readonly messages: Message[] = []
   readonly commands: { name: string; body: Buffer }[] = []
@@ -39,9 +42,10 @@ export class FakeLink implements Link {
   private over = false
   private readonly codec: ZmtpCodec
 
-  constructor(remote: string, { host, room = Infinity }: FakeOptions = {}) {
+  constructor(remote: string, { host, room = Infinity, identity }: FakeOptions = {}) {
     this.remote = remote
     this.host = host
+    this.identity = identity
     this.room = room
     this.codec = new ZmtpCodec(
       {
