@@ -34,6 +34,8 @@ export type {
   Listener,
 } from "./contract.ts"
 export type { SocketStats } from "./core.ts"
+export { transports } from "./defaults.ts"
+export { Transports } from "./endpoint.ts"
 export { EarshotError, codes, type ErrorCode } from "./errors.ts"
 export type { EndpointErrorEvent, EndpointEvent, Events, SocketEvents } from "./events.ts"
 export type { MessageHandler, Received } from "./inbox.ts"
