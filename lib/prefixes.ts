@@ -12,7 +12,7 @@
  * changing the middle of a topic of 10 MB must not copy it, and each owner's nodes are known, so that an owner can go
  * without a search through the others' topics.
  */
-import { allocate } from "./bytes.ts"
+import { allocate, latin1 } from "./bytes.ts"
 
 const MAX_LABEL = 1024
 
@@ -128,12 +128,12 @@ export class Prefixes<Owner> {
       const child = node.children?.get(topic[at]!)
       if (child === undefined) {
         const end = Math.min(topic.length, at + MAX_LABEL)
-        node = adopt(node, new Node<Owner>(text(topic, at, end), node))
+        node = adopt(node, new Node<Owner>(latin1(topic, at, end), node))
         at = end
         continue
       }
       const common = commonLength(topic, at, child.label)
-      node = common === child.label.length ? child : split(child, text(topic, at, at + common))
+      node = common === child.label.length ? child : split(child, latin1(topic, at, at + common))
       at += common
     }
     return node
@@ -224,9 +224,4 @@ function topicOf<Owner>(node: Node<Owner>): Uint8Array {
     for (let i = 0; i < at.label.length; i++) topic[size + i] = at.label.charCodeAt(i)
   }
   return topic
-}
-
-/** Never a slice of something larger, which it would keep. */
-function text(bytes: Uint8Array, from: number, to: number): string {
-  return String.fromCharCode(...bytes.subarray(from, to))
 }
