@@ -141,7 +141,7 @@ export abstract class Socket<P extends Pattern = Pattern> {
   }
 
   /**
-   * Ends a connection made by `connect`, sending what waits for up to `linger` ms; resolves when it is gone. Throws
+   * Ends what `connect` made of an endpoint, sending what waits for up to `linger` ms; resolves when it is gone. Throws
    * ENOENT for an endpoint that isn't connected.
    */
   disconnect(endpoint: string): Promise<void> {
@@ -149,8 +149,8 @@ export abstract class Socket<P extends Pattern = Pattern> {
     core.checkOpen()
     const { scheme, address } = parseEndpoint(endpoint)
     const name = `${scheme}://${core.transports.get(scheme).check(address, "connect")}`
-    for (const connection of core.connections)
-      if (connection.endpoint === name) return connection.close(core.settings.linger)
+    const ending = [...core.connections].filter((connection) => connection.endpoint === name)
+    if (ending.length > 0) return Promise.all(ending.map((each) => each.close(core.settings.linger))).then(() => {})
     throw new EarshotError("ENOENT", `not connected to ${endpoint}`)
   }
 

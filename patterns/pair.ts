@@ -25,6 +25,8 @@ class PairPattern implements Pattern {
     this.onWritable(peer)
   }
   online(peer: Peer): boolean {
+    // One that we dialled and had no place for, and whose turn has come.
+    this.attach(peer)
     return peer === this.peer
   }
   detach(peer: Peer, unsent: Message[]): void {

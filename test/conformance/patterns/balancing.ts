@@ -8,6 +8,7 @@ import {
   event,
   fence,
   fill,
+  isFull,
   Kit,
   next,
   peers,
@@ -50,7 +51,7 @@ export function balancing(t: Test, subject: Subject): void {
       let sent = 0
       await until("a peer that is full", () => {
         sent = fill(sender, sent, make)
-        return sender.peers[0]!.queued === 4 && deaf.peers[0]!.waiting === 4
+        return isFull(sender.peers[0]!, 4) && deaf.peers[0]!.waiting === 4
       })
       const got: { deaf: string[]; busy: string[] } = { deaf: [], busy: [] }
       busy.onmessage = ([count, body]) => got.busy.push(body?.length === 100_000 ? String(count) : "not whole")
@@ -167,7 +168,7 @@ export function balancing(t: Test, subject: Subject): void {
       let sent = 0
       await until("a peer that is full", () => {
         sent = fill(push, sent, (n) => [String(n), Buffer.alloc(50_000)])
-        return push.peers[0]!.queued === 20
+        return isFull(push.peers[0]!, 20)
       })
       const gone = event(push, "disconnect")
       await lost.close()

@@ -5,7 +5,10 @@
 import type { Test } from "tap"
 import { balancing } from "./balancing.ts"
 import { compatibility } from "./compatibility.ts"
+import { endpoints } from "./endpoints.ts"
 import { marks } from "./marks.ts"
+import { messages } from "./messages.ts"
+import { pairing } from "./pairing.ts"
 import { pubsub } from "./pubsub.ts"
 import { reqrep } from "./reqrep.ts"
 import { requesting } from "./requesting.ts"
@@ -22,6 +25,9 @@ const families: Record<string, (t: Test, subject: Subject) => void> = {
   reqrep,
   requesting,
   routing,
+  pairing,
+  messages,
+  endpoints,
 }
 
 export function patternConformance(t: Test, subject: Subject): void {

@@ -1,7 +1,7 @@
 /** `Request.request()`: many in flight (SOCKETS, Requests). */
 import type { Test } from "tap"
 import type { Request, Router } from "../../../lib/index.ts"
-import { code, drops, event, fence, Kit, next, range, text, until, type Subject } from "./support.ts"
+import { code, drops, event, fence, isFull, Kit, next, range, text, until, type Subject } from "./support.ts"
 
 export function requesting(t: Test, subject: Subject): void {
   t.test("many are in flight, and each gets its own reply, in any order", async (t) => {
@@ -97,7 +97,7 @@ export function requesting(t: Test, subject: Subject): void {
     // More than the connection takes: the last ones wait, some in its queue, some before it.
     for (let n = 0; n < 400; n++)
       all.push(request.request([String(n), Buffer.alloc(20_000)]).then(text as () => string, String))
-    await until("a full peer", () => request.peers[0]!.queued === 5)
+    await until("a full peer", () => isFull(request.peers[0]!, 5))
     const reply = kit.make("Reply")
     reply.onmessage = ([n]) => void reply.send(n!)
     const left = event(request, "peer:leave")
