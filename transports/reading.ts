@@ -56,14 +56,15 @@ interface Handle {
  * where to read to, so the connection is moved to a socket made with that choice; where it can't be, it stays as it is.
  */
 export function adopt(accepted: net.Socket): { socket: net.Socket; reader: Reader | undefined } {
-  // oxlint-disable-next-line no-underscore-dangle -- Node has no public name for it
+  // oxlint-disable no-underscore-dangle -- Node has no public name for it
   const shell = accepted as unknown as { _handle: Handle | null }
   const handle = shell._handle
   if (typeof handle?.useUserBuffer !== "function") return { socket: accepted, reader: undefined }
   shell._handle = null
+  // oxlint-enable no-underscore-dangle
   accepted.on("error", () => {})
   accepted.destroy()
   const reader = new Reader()
   const options = { handle, onread: reader.onread, allowHalfOpen: true, manualStart: true }
-  return { socket: new net.Socket(options as net.SocketConstructorOpts), reader }
+  return { socket: new net.Socket(options), reader }
 }

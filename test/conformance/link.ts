@@ -123,6 +123,30 @@ export function traffic(test: Define): void {
     t.ok(far.sink.bytes - before <= 256 * KIB, `a paused link gives little more: ${far.sink.bytes - before} bytes`)
   })
 
+  test("a sink that makes room gets its bytes once, wherever they are put", async (t, bench, address) => {
+    const roll = dice(64)
+    const [near, far] = await bench.pair(address)
+    const bytes = randomBytes(6 * MIB, roll)
+    // As a decoder gathers a frame: what comes is in the room already, or is copied there.
+    const gathered = Buffer.alloc(bytes.length)
+    let at = 0
+    far.sink.room = () => {
+      const size = [0, 10, 5000, 64 * KIB, 200 * KIB, bytes.length][roll(6)]!
+      return roll(4) === 0 ? undefined : gathered.subarray(at, at + size)
+    }
+    far.sink.onChunk = (chunk) => {
+      const inRoom = chunk.buffer === gathered.buffer
+      if (inRoom) t.equal(chunk.byteOffset - gathered.byteOffset, at, "it begins where the room began")
+      else gathered.set(chunk, at)
+      at += chunk.length
+      if (roll(50) > 0) return
+      far.link.pause()
+      setTimeout(() => far.link.resume(), 1)
+    }
+    await Promise.all([near.writeAll(splits(bytes, 100 * KIB, roll)), far.got(bytes.length)])
+    t.ok(gathered.equals(bytes))
+  })
+
   test("200 links at once", async (t, bench, address) => {
     const near = await Promise.all(
       Array.from({ length: 200 }, async () => bench.end(await bench.dial(address)).start()),

@@ -14,6 +14,8 @@ export class Recorder implements LinkSink {
   readonly breaches: string[] = []
   /** Called for each chunk, from inside `onData`. */
   onChunk: ((chunk: Uint8Array) => void) | undefined
+  /** `LinkSink.room`, where a test has one. */
+  room: () => Uint8Array | undefined = () => undefined
   private inside: string | undefined
   private readonly waiting = new Set<() => void>()
 
