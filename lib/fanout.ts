@@ -70,11 +70,16 @@ export class Fanout {
   /** True when this changes anything for the peer; `first`/`last` of all peers is told by `has`. */
   subscribe(peer: Peer, topic: Uint8Array): boolean {
     const subscriber = this.subscribers.get(peer)
-    if (subscriber === undefined || !this.prefixes.add(topic, subscriber)) return false
+    if (subscriber === undefined) return false
+    const bytes = subscriber.bytes + topic.length + TOPIC_COST
+    if (bytes > MAX_TOPIC_BYTES) {
+      const more = `more than ${subscriber.topics} subscriptions, which may take ${MAX_TOPIC_BYTES} bytes`
+      peer.close(new EarshotError("LIMIT", more))
+      return false
+    }
+    if (!this.prefixes.add(topic, subscriber)) return false
     subscriber.topics++
-    subscriber.bytes += topic.length + TOPIC_COST
-    if (subscriber.bytes > MAX_TOPIC_BYTES)
-      peer.close(new EarshotError("LIMIT", `its ${subscriber.topics} subscriptions take more than ${MAX_TOPIC_BYTES} bytes`))
+    subscriber.bytes = bytes
     return true
   }
 
