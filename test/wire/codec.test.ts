@@ -229,7 +229,9 @@ function make(items: readonly Item[]) {
 
 t.test("what is encoded is what RFC 37 says, wherever it is flushed, and flushed memory is left alone", async (t) => {
   const run = fc.property(
-    fc.array(fc.tuple(item, fc.constantFrom("on", "on", "flush", "flush", "release")), { maxLength: 40 }),
+    fc.array(fc.tuple(item, fc.constantFrom("on", "on", "flush", "flush", "release", "release late")), {
+      maxLength: 40,
+    }),
     (steps) => {
       const { made, stream } = make(steps.map(([item]) => item))
       // Another codec of the same process borrows the same slabs.
@@ -238,27 +240,48 @@ t.test("what is encoded is what RFC 37 says, wherever it is flushed, and flushed
       const keep = (chunks: readonly Uint8Array[]): void => {
         for (const chunk of chunks) out.push({ chunk, was: Buffer.from(chunk) })
       }
-      const bytesOut: Buffer[] = []
+      const written: Buffer[][] = [[], []]
       made.forEach(({ message, name, body }, i) => {
         for (const codec of codecs)
           if (message === undefined) codec.command(name, body)
           else codec.message(message)
         if (steps[i]![1] === "on") return
-        const chunks = codecs[0].flush()
-        bytesOut.push(...chunks.map((chunk) => Buffer.from(chunk)))
-        keep(chunks)
-        keep(codecs[1].flush())
+        // With something pending it must not take what the pending lies in.
+        if (steps[i]![1] === "release late") return codecs.forEach((codec) => codec.release(true))
+        for (const [n, codec] of codecs.entries()) {
+          const chunks = codec.flush()
+          written[n]!.push(...chunks.map((chunk) => Buffer.from(chunk)))
+          keep(chunks)
+        }
         for (const { chunk, was } of out) if (!was.equals(chunk)) throw new Error("flushed memory was written to")
         if (steps[i]![1] !== "release") return
         out.length = 0
         for (const codec of codecs) codec.release(true)
       })
-      bytesOut.push(...codecs[0].flush().map((chunk) => Buffer.from(chunk)))
-      if (codecs[0].pending !== 0) throw new Error("something is pending")
-      return Buffer.concat(bytesOut).equals(stream)
+      for (const [n, codec] of codecs.entries()) {
+        written[n]!.push(...codec.flush().map((chunk) => Buffer.from(chunk)))
+        if (codec.pending !== 0) throw new Error("something is pending")
+      }
+      return written.every((chunks) => Buffer.concat(chunks).equals(stream))
     },
   )
   t.doesNotThrow(() => fc.assert(run, { numRuns: 150 }))
+})
+
+t.test("frames of every size at the end of a slab", async (t) => {
+  const filler = pattern(3000, 7)
+  let wrong = 0
+  for (let left = 0; left <= 40; left++)
+    for (let size = 0; size <= 32; size++) {
+      const { codec } = reader()
+      // Up to so many bytes before the end of 64 KiB.
+      const body = Array.from({ length: 21 }, () => filler)
+      const rest = 65_536 - 21 * 3009 - left - 9
+      const frames = [...body, pattern(rest, 8), pattern(size, 9), pattern(300, 10)]
+      for (const each of frames) codec.frame(0, each)
+      if (!flushed(codec).equals(Buffer.concat(frames.map((each) => frame(0, each))))) wrong++
+    }
+  t.equal(wrong, 0)
 })
 
 t.test("what is encoded and split anywhere decodes to the same", async (t) => {
@@ -432,12 +455,15 @@ t.test("pausing and resuming within a sink's call changes nothing", async (t) =>
         told.push({ command: name, body: hexOf(body) })
         // What comes in meanwhile waits its turn.
         if (name === "PING") codec.receive(wire("behind"))
+        if (name === "PING") codec.pause()
       },
     },
     NO_LIMITS,
   )
   codec.receive(greeting())
   codec.receive(stream)
+  t.equal(told.length, 3, "paused by the PING")
+  codec.resume()
   t.strictSame(told, [...expected, { message: [utf8("behind").toString("hex")] }])
 })
 
@@ -705,6 +731,7 @@ t.test("greetings: what is none is refused as soon as that can be seen", async (
     ["ZMTP 1.0 with a long identity", bytes("ff 00*7 09 00 'identity'"), 10, "VERSION", /1\.0/],
     ["ZMTP 1.0 with a signature", bytes("ff 00*7 01 7f 00 00*53"), 11, "VERSION", /1\.0/],
     ["ZMTP 2.0", bytes("ff 00*7 01 7f 01 07 00 00"), 11, "VERSION", /2\.0/],
+    ["ZMTP 2.1, as some wrote it", bytes("ff 00*7 01 7f 02 01"), 11, "VERSION", /2\.0/],
     ["HTTP", utf8("GET / HTTP/1.1\r\n"), 2, "EPROTO", /0x47/],
     ["TLS", bytes("16 03 01 00*61"), 2, "EPROTO", /0x16/],
     ["SSH", utf8("SSH-2.0-OpenSSH_9\r\n"), 2, "EPROTO", /0x53/],
