@@ -99,23 +99,29 @@ export class Balancer {
   }
 
   private offer(message: Message, skip?: (peer: Peer) => boolean): boolean {
-    let skipped = 0
+    if (this.next >= this.room) this.next = 0
+    const start = this.next
+    let wrapped = false
     let tooSmall = 0
-    while (this.room > skipped) {
-      if (this.next >= this.room) this.next = 0
+    for (let left = this.room; left > 0; left--) {
+      if (this.next >= this.room) {
+        this.next = 0
+        wrapped = true
+      }
       const peer = this.peers[this.next]!
       try {
-        if (skip?.(peer) === true) {
-          skipped++
-          this.next++
-        } else if (peer.send(message)) {
+        if (skip?.(peer) === true) this.next++
+        else if (peer.send(message)) {
           this.next++
           this.last = peer
           return true
-        } else this.swap(this.next, --this.room)
+        } else {
+          this.swap(this.next, --this.room)
+          // Whoever stands in its place now has had its turn, if we began before the end.
+          if (wrapped && this.room >= start) this.next++
+        }
       } catch (error) {
         // One that says it takes nothing so large is passed over: it must not stop what others take.
-        skipped++
         this.next++
         if (++tooSmall === this.peers.length) throw error
       }

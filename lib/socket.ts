@@ -110,7 +110,7 @@ export abstract class Socket<P extends Pattern = Pattern> {
     const { scheme, address } = parseEndpoint(endpoint)
     core.transports.get(scheme).check(address, "bind")
     for (const binding of core.bindings)
-      if (binding.endpoint === endpoint || (binding.asked === endpoint && !/\*|:0$/.test(endpoint)))
+      if (binding.endpoint === endpoint || (binding.asked === endpoint && !/(\*|:0)$/.test(endpoint)))
         return binding.close(core.settings.linger)
     throw new EarshotError("ENOENT", `not bound to ${endpoint}`)
   }
