@@ -43,8 +43,9 @@ export class Decoder {
   /** The frames so far of a multipart message. */
   private parts: Message | undefined
   private partsSize = 0
-  /** Chunks that wait for `resume`, the first from `heldAt` on. */
+  /** Chunks that wait for `resume`: those from `heldFirst` on, that one from `heldAt` on. */
   private held: Uint8Array[] = []
+  private heldFirst = 0
   private heldAt = 0
   private decoding = false
 
@@ -104,13 +105,15 @@ export class Decoder {
 
   private decodeHeld(): void {
     while (!this.paused && this.held.length > 0) {
-      const chunk = this.held[0]!
-      const at = this.decode(chunk, this.heldAt)
-      if (at < chunk.length) this.heldAt = at
-      else {
-        this.held.shift()
-        this.heldAt = 0
-      }
+      const chunk = this.held[this.heldFirst]!
+      this.heldAt = this.decode(chunk, this.heldAt)
+      if (this.heldAt < chunk.length) continue
+      this.heldAt = 0
+      this.held[this.heldFirst++] = EMPTY
+      // Moved together at times only: a shift for each would move them all each time.
+      if (this.heldFirst * 2 < this.held.length) continue
+      this.held = this.held.slice(this.heldFirst)
+      this.heldFirst = 0
     }
   }
 
