@@ -1,4 +1,5 @@
 // Bytes to frames and back: golden vectors, every split, limits. No link and no time is involved.
+import { createHash } from "node:crypto"
 import * as fc from "fast-check"
 import t from "tap"
 import type { Message } from "../../lib/contract.ts"
@@ -14,6 +15,9 @@ import { bytes, command, frame, greeting, hexOf, metadata, pattern, ready, wire 
 type Told = { message: string[] } | { command: string; body: string }
 
 const NO_LIMITS = { maxMessageSize: Infinity, maxMessageParts: Infinity }
+/** Hex where a person may look at it. */
+const brief = (bytes: Uint8Array): string =>
+  bytes.length < 1000 ? hexOf(bytes) : `${bytes.length} ${createHash("sha1").update(bytes).digest("base64")}`
 const utf8 = (text: string): Buffer => Buffer.from(text)
 const flushed = (codec: ZmtpCodec): Buffer => Buffer.concat(codec.flush())
 
@@ -25,10 +29,10 @@ function reader(minor: number | null = 1, limits = NO_LIMITS) {
     {
       onGreeting: () => {},
       onMessage(message, size) {
-        told.push({ message: message.map(hexOf) })
+        told.push({ message: message.map(brief) })
         sizes.push(size)
       },
-      onCommand: (name, body) => void told.push({ command: name, body: hexOf(body) }),
+      onCommand: (name, body) => void told.push({ command: name, body: brief(body) }),
     },
     limits,
   )
@@ -143,7 +147,7 @@ t.test("golden: data, multiparts, a request, 256 bytes", async (t) => {
     t.equal(hexOf(flushed(codec)), hexOf(golden), name)
     t.equal(codec.pending, 0)
     codec.receive(golden)
-    t.strictSame(told, [{ message: message.map(hexOf) }], `${name}, read`)
+    t.strictSame(told, [{ message: message.map(brief) }], `${name}, read`)
     t.strictSame(sizes, [message.reduce((sum, part) => sum + part.length, 0)])
   }
 })
@@ -219,7 +223,7 @@ function make(items: readonly Item[]) {
       : { message: undefined, name: item.name, body: pattern(item.size, ++seed) },
   )
   const told: Told[] = made.map(({ message, name, body }) =>
-    message === undefined ? { command: name, body: hexOf(body) } : { message: message.map(hexOf) },
+    message === undefined ? { command: name, body: brief(body) } : { message: message.map(brief) },
   )
   const stream = Buffer.concat(
     made.map(({ message, name, body }) => (message === undefined ? command(name, body) : wire(...message))),
@@ -265,7 +269,7 @@ t.test("what is encoded is what RFC 37 says, wherever it is flushed, and flushed
       return written.every((chunks) => Buffer.concat(chunks).equals(stream))
     },
   )
-  t.doesNotThrow(() => fc.assert(run, { numRuns: 150 }))
+  t.doesNotThrow(() => fc.assert(run, { numRuns: 120 }))
 })
 
 t.test("frames of every size at the end of a slab", async (t) => {
@@ -315,7 +319,7 @@ t.test("what is encoded and split anywhere decodes to the same", async (t) => {
       return JSON.stringify(told) === JSON.stringify(expected)
     },
   )
-  t.doesNotThrow(() => fc.assert(run, { numRuns: 150 }))
+  t.doesNotThrow(() => fc.assert(run, { numRuns: 120 }))
 })
 
 /** A little of everything. */
@@ -413,8 +417,8 @@ t.test("pause holds back from the next message on, whatever the chunks; resume g
       const codec: ZmtpCodec = new ZmtpCodec(
         {
           onGreeting() {},
-          onMessage: (message) => note({ message: message.map(hexOf) }),
-          onCommand: (name, body) => note({ command: name, body: hexOf(body) }),
+          onMessage: (message) => note({ message: message.map(brief) }),
+          onCommand: (name, body) => note({ command: name, body: brief(body) }),
         },
         NO_LIMITS,
       )
@@ -447,12 +451,12 @@ t.test("pausing and resuming within a sink's call changes nothing", async (t) =>
     {
       onGreeting() {},
       onMessage(message) {
-        told.push({ message: message.map(hexOf) })
+        told.push({ message: message.map(brief) })
         codec.pause()
         codec.resume()
       },
       onCommand(name, body) {
-        told.push({ command: name, body: hexOf(body) })
+        told.push({ command: name, body: brief(body) })
         // What comes in meanwhile waits its turn.
         if (name === "PING") codec.receive(wire("behind"))
         if (name === "PING") codec.pause()
@@ -480,8 +484,8 @@ t.test("takeBack gives what was encoded and not flushed, and forgets it", async 
     const back = codec.takeBack()
     t.ok(gone.equals(wire("gone")))
     t.strictSame(
-      back.map((message) => message.map(hexOf)),
-      messages.map((message) => message.map(hexOf)),
+      back.map((message) => message.map(brief)),
+      messages.map((message) => message.map(brief)),
     )
     t.equal(codec.pending, 0)
     t.strictSame(codec.takeBack(), [])
@@ -492,8 +496,8 @@ t.test("takeBack gives what was encoded and not flushed, and forgets it", async 
       other.message([pattern(2000, i + 1)])
     }
     t.strictSame(
-      back.map((message) => message.map(hexOf)),
-      messages.map((message) => message.map(hexOf)),
+      back.map((message) => message.map(brief)),
+      messages.map((message) => message.map(brief)),
     )
     t.ok(
       flushed(codec)
@@ -587,7 +591,7 @@ t.test("a large frame that trickles in is gathered whole", async (t) => {
   for (const step of [1000, 65_536, 1 << 20]) {
     const { codec, told } = reader()
     for (let at = 0; at < stream.length; at += step) codec.receive(Buffer.from(stream.subarray(at, at + step)))
-    t.ok((told as { message: string[] }[])[0]!.message[0] === hexOf(body), `in chunks of ${step}`)
+    t.ok((told as { message: string[] }[])[0]!.message[0] === brief(body), `in chunks of ${step}`)
   }
 })
 
