@@ -97,6 +97,7 @@ export class Dialer {
     }
     const interval = this.backoff.next(error !== undefined && LASTING.has(error.code))
     this.owner.onRetry(interval, error)
+    // oxlint-disable-next-line typescript/no-unnecessary-condition -- a listener of the owner's event may have stopped us
     if (!this.stopped) this.timer = this.options.clock.timeout(() => this.dial(), interval)
   }
 }

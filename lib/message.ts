@@ -16,10 +16,7 @@ export function toFrame(value: FrameLike): Uint8Array {
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
   if (value instanceof ArrayBuffer || ("SharedArrayBuffer" in globalThis && value instanceof SharedArrayBuffer))
     return new Uint8Array(value)
-  throw new EarshotError(
-    "EINVAL",
-    `a frame is bytes, a string, a number or null, not ${value === undefined ? "undefined" : typeof value}`,
-  )
+  throw new EarshotError("EINVAL", `a frame is bytes, a string, a number or null, not ${typeof value}`)
 }
 
 /** The array is a new one, which patterns may change. Throws EINVAL for what is no message. */

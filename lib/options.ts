@@ -211,7 +211,12 @@ export function standardSettings(): Settings {
 
 /** Sets one option of a socket, checked. */
 export function setOption(settings: Settings, name: OptionName, value: unknown): void {
-  Object.defineProperty(settings, name, { value: checkOption(name, value), writable: true, enumerable: true, configurable: true })
+  Object.defineProperty(settings, name, {
+    value: checkOption(name, value),
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  })
 }
 
 /** Checks one value; the error names the option. */
@@ -225,9 +230,6 @@ function checkOption(name: OptionName, value: unknown): unknown {
 }
 
 function show(value: unknown): string {
-  return typeof value === "string"
-    ? JSON.stringify(value.slice(0, 100))
-    : typeof value === "object"
-      ? "an object"
-      : String(value)
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 100))
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : `a value of type ${typeof value}`
 }
