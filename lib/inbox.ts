@@ -239,11 +239,7 @@ export class Inbox {
   }
 
   private call(handler: MessageHandler, pipe: Pipe, message: Message): void {
-    this.dispatching = true
     this.invoke(handler, pipe, this.pattern.onTake === undefined ? message : this.pattern.onTake(pipe, message))
-    this.dispatching = false
-    // The handler may have made room for what waits: a Reply that replied, a resume().
-    if (this.active.length > 0) this.dispatch()
   }
 
   private invoke(handler: MessageHandler, pipe: Pipe, message: Message): void {
