@@ -1,6 +1,7 @@
 // SOCKETS.md, "Waiting, refusing, errors": the ways to receive, events, and whose memory a frame is.
 import t from "tap"
 import { Dealer, Publisher, Pull, Push, Reply, Request, Router, Subscriber, type PeerInfo } from "../../lib/index.ts"
+import type { Core } from "../../lib/core.ts"
 import { fake } from "../support/fake.ts"
 import { command, wire } from "../support/bytes.ts"
 import {
@@ -313,6 +314,7 @@ t.test("break leaves the socket open", async (t) => {
   }, /out of the loop/)
   t.notOk(pull.closed)
   t.equal(clock.holds, 0, "a loop that was left holds nothing")
+  t.equal((pull as unknown as { core: Core }).core.watchers.size, 0, "and is not remembered")
 
   const iterator = pull[Symbol.asyncIterator]()
   t.strictSame(await iterator.return!(), { value: undefined, done: true })
@@ -534,7 +536,7 @@ t.test("frames: given away and shared, never copied without need; conflate copie
   })
 
   await t.test("with noDrop, a conflating publisher is never full", async (t) => {
-    const publisher = tidy(t, new Publisher({ clock, conflate: true, noDrop: true }))
+    const publisher = tidy(t, new Publisher({ clock, conflate: true, noDrop: true, sendHighWaterMark: 1 }))
     await publisher.bind("fake://conflating")
     const subscriber = fake.connect("conflating", { room: 300 }).shake("SUB")
     subscriber.say(Buffer.from("\x01"))
