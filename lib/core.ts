@@ -180,7 +180,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
     const { address } = pipe
     if (pipe.joined) {
       pipe.joined = false
-      const { unconfirmedMessages: unconfirmed, unconfirmedBytes } = session
+      const { messages: unconfirmed, bytes: unconfirmedBytes } = session.unconfirmed
       this.emit("disconnect", { address, error, unconfirmed, unconfirmedBytes })
       this.emit("peer:leave", { peer: pipe, error })
       if (pipe.attached && pipe.lasting) this.pattern.offline?.(pipe)

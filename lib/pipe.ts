@@ -248,8 +248,8 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   }
 
   onClose(session: Session, error?: EarshotError): void {
-    this.unsure += session.unconfirmedMessages
-    this.unsureBytes += session.unconfirmedBytes
+    this.unsure += session.unconfirmed.messages
+    this.unsureBytes += session.unconfirmed.bytes
     // Encoded and never given to the link: first in line for the next one.
     const back = session.takeBack()
     if (back.length > 0 && this.queue.length === 0) this.host.pipeWaiting(true)

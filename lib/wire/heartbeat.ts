@@ -20,6 +20,8 @@ export interface HeartbeatLink {
   readonly paused: boolean
   /** A frame has begun and is not complete. */
   readonly partial: boolean
+  /** Bytes written that have not left: where these grow fewer, somebody takes them. */
+  readonly unconfirmed: number
   ping(timeToLive: number): void
   /** The verdict. */
   dead(error: EarshotError): void
@@ -53,6 +55,7 @@ export class Heartbeat {
   /** After a late timer: no verdict before this time. */
   private grace = 0
   private stopped = false
+  private unconfirmed = 0
 
   constructor(clock: Clock, link: HeartbeatLink, options: HeartbeatOptions) {
     this.clock = clock
@@ -112,7 +115,10 @@ export class Heartbeat {
   private tick(): void {
     const now = this.clock.now()
     if (now - this.due > LATE && this.grace < now) this.grace = now + Math.min(LATE, this.options.timeout || LATE) / 2
-    if (this.link.paused) this.pardon()
+    const { unconfirmed } = this.link
+    // A PING behind a message that takes long to leave can't be answered yet.
+    if (this.link.paused || unconfirmed < this.unconfirmed) this.pardon()
+    this.unconfirmed = unconfirmed
     if (now >= this.nextPing) {
       this.nextPing = now + this.options.interval
       this.unanswered ??= now

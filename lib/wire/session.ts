@@ -13,6 +13,7 @@ import { FLUSH_AT } from "./encoder.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
 import { NullMechanism, printable, refusal, refusalBody } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
+import { Unconfirmed } from "./unconfirmed.ts"
 import { ZmtpCodec } from "./zmtp.ts"
 
 export { announce } from "./announcement.ts"
@@ -64,9 +65,7 @@ export class Session implements LinkSink {
   earshot: boolean = false
   /** The largest message that the peer says it takes. */
   peerMax: number = Infinity
-  /** Messages and bytes of the write that the link has not confirmed. */
-  unconfirmedMessages = 0
-  unconfirmedBytes = 0
+  readonly unconfirmed: Unconfirmed = new Unconfirmed()
   /** There was a complete handshake. */
   established = false
   ignoredCommands = 0
@@ -190,7 +189,7 @@ export class Session implements LinkSink {
   end(error?: EarshotError): void {
     this.reason ??= error
     this.link.destroy(error)
-    this.over(error)
+    this.onClose(error)
   }
 
   onData(chunk: Uint8Array): void {
@@ -219,7 +218,7 @@ export class Session implements LinkSink {
   onDrain(): void {
     if (this.state === "closed") return
     this.block(false)
-    this.unconfirmedMessages = this.unconfirmedBytes = 0
+    this.unconfirmed.settle(0)
     this.heartbeat?.pardon()
     if (this.codec.pending > 0) this.flush()
     else this.codec.release(!this.link.shares)
@@ -230,7 +229,7 @@ export class Session implements LinkSink {
 
   onClose(error?: Error): void {
     this.writable = false
-    // What came before the end and waits for a reader who paused is no less received.
+    // What came before the end and waits behind a pause is no less received.
     try {
       if (this.state === "traffic") this.codec.finish()
     } catch (cause) {
@@ -242,7 +241,8 @@ export class Session implements LinkSink {
   private over(error: Error | undefined): void {
     if (this.state === "closed") return
     const early = TOO_EARLY[this.state]
-    if (!this.blocked && this.link.unconfirmed === 0) this.unconfirmedMessages = this.unconfirmedBytes = 0
+    // Blocked, it may have swallowed the last flush and not said so.
+    this.unconfirmed.settle(Math.max(this.link.unconfirmed, this.blocked ? 1 : 0))
     this.state = "closed"
     this.writable = false
     this.block(false)
@@ -327,9 +327,8 @@ export class Session implements LinkSink {
       // Not destroyed: the peer is to learn of it too, from our READY or from the ERROR.
       if (this.codec.pending > 0) this.flush()
       this.link.close()
-      return this.over(reason)
-    }
-    this.end(reason)
+    } else this.link.destroy(reason)
+    this.over(reason)
   }
 
   private schedule(): void {
@@ -357,12 +356,9 @@ export class Session implements LinkSink {
     const messages = this.unflushed
     this.unflushed = 0
     const { link } = this
-    if (link.unconfirmed === 0) this.unconfirmedMessages = this.unconfirmedBytes = 0
     const more = link.write(this.codec.flush())
-    if (!more || link.unconfirmed > 0) {
-      this.unconfirmedMessages += messages
-      this.unconfirmedBytes += pending
-    }
+    const left = link.unconfirmed
+    if (!more || left > 0) this.unconfirmed.add(messages, pending, left)
     if (more) return this.codec.release(!link.shares)
     this.block(true)
     this.writable = false
@@ -388,6 +384,9 @@ class Beat {
   }
   get partial(): boolean {
     return this.session.partial
+  }
+  get unconfirmed(): number {
+    return this.session.link.unconfirmed
   }
   ping(timeToLive: number): void {
     this.session.command("PING", pingBody(timeToLive, EMPTY))
