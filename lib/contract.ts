@@ -205,6 +205,8 @@ export interface Peer {
   readonly online: boolean
   /** True: taken. False: refused, at the high-water mark; `onWritable` will follow. Throws EMSGSIZE for more than the peer takes. */
   send(message: Message): boolean
+  /** From `online`: goes before all that waits, whatever the marks say. */
+  greet(message: Message): void
   /** Would `send` take a message of so many bytes now? False: `onWritable` will follow. */
   hasRoom(size: number): boolean
   /** What it took and has not given to a link, in order. */

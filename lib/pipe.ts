@@ -47,8 +47,6 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   attached = false
   /** The user knows it: `peer:join` has been, `peer:leave` will be. */
   joined = false
-  /** The session is being greeted by the pattern, whose messages go before the queue's. */
-  private greeting = false
   type: SocketType | undefined
   routingId: Frame = EMPTY as Frame
   metadata: Metadata = NO_METADATA
@@ -120,7 +118,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
 
   send(message: Message): boolean {
     const session = this.session
-    if (session !== undefined && session.writable && (this.queue.length === 0 || this.greeting)) {
+    if (session !== undefined && session.writable && this.queue.length === 0) {
       const size = message.length === 1 ? message[0]!.length : sizeOf(message)
       if (size > session.peerMax) throw tooLarge(size, session.peerMax)
       if (size <= LARGE || session.clear()) {
@@ -131,6 +129,12 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
       }
     }
     return this.enqueue(message)
+  }
+
+  greet(message: Message): void {
+    this.queue.unshift(message)
+    this.queuedBytes += sizeOf(message)
+    if (this.queue.length === 1) this.host.pipeWaiting(true)
   }
 
   hasRoom(size: number): boolean {
@@ -212,12 +216,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     this.routingId = session.routingId as Frame
     this.userId = session.link.identity?.userId
     if (this.stopped) session.pauseReading()
-    this.greeting = true
-    try {
-      this.host.pipeOnline(this)
-    } finally {
-      this.greeting = false
-    }
+    this.host.pipeOnline(this)
     if (this.session === session && !session.closed) this.onDrain()
   }
 

@@ -23,7 +23,7 @@ class DealerPattern implements Pattern {
     this.onWritable(peer)
   }
   online(peer: Peer): void {
-    if (this.settings.probeRouter) peer.send([EMPTY])
+    if (this.settings.probeRouter) peer.greet([EMPTY])
   }
   detach(peer: Peer, unsent: Message[]): void {
     this.balancer.detach(peer, unsent)

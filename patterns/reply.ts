@@ -13,32 +13,46 @@ class ReplyPattern implements Pattern {
   private envelope: Message | undefined
   /** Who asked; undefined when it is gone. */
   private asker: Peer | undefined
+  /** How many of a peer's requests wait for the user, and how many of these came over a connection that is gone. */
+  private readonly waiting = new Map<Peer, { count: number; stale: number }>()
 
   constructor(host: PatternHost) {
     this.host = host
   }
 
-  attach(): void {}
+  attach(peer: Peer): void {
+    this.waiting.set(peer, { count: 0, stale: 0 })
+  }
   offline(peer: Peer): void {
     this.forget(peer)
+    const waiting = this.waiting.get(peer)!
+    waiting.stale = waiting.count
     // Whoever comes back may have asked something else since.
     for (const message of peer.unsent()) if (peer.recall(message)) peer.dropped("disconnected", 1, sizeOf(message))
   }
   detach(peer: Peer, unsent: Message[]): void {
     this.forget(peer)
+    this.waiting.delete(peer)
     for (const message of unsent) peer.dropped("disconnected", 1, sizeOf(message))
   }
 
   onMessage(peer: Peer, message: Message): void {
     const delimiter = message.findIndex((frame) => frame.length === 0)
     // Without a delimiter nobody could be answered.
-    if (delimiter === -1 || delimiter === message.length - 1) peer.dropped("malformed", 1, sizeOf(message))
-    else this.host.deliver(peer, message)
+    if (delimiter === -1 || delimiter === message.length - 1) return peer.dropped("malformed", 1, sizeOf(message))
+    this.waiting.get(peer)!.count++
+    this.host.deliver(peer, message)
   }
   onTake(peer: Peer, message: Message): Message {
     const body = message.findIndex((frame) => frame.length === 0) + 1
     this.envelope = message.slice(0, body)
-    this.asker = peer.online ? peer : undefined
+    const waiting = this.waiting.get(peer)
+    // Whoever asked over a connection that is gone has given up, and would take this reply for one to its next request.
+    const stale = waiting === undefined || waiting.stale > 0
+    this.asker = stale ? undefined : peer
+    if (waiting === undefined) return message.slice(body)
+    waiting.count--
+    if (stale) waiting.stale--
     return message.slice(body)
   }
   mayTake(): boolean {

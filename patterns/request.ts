@@ -38,7 +38,7 @@ class RequestPattern implements Pattern, Asker {
     this.onWritable(peer)
   }
   online(peer: Peer): void {
-    if (this.settings.probeRouter) peer.send([EMPTY])
+    if (this.settings.probeRouter) peer.greet([EMPTY])
   }
   offline(peer: Peer): void {
     this.leave(peer, peer.unsent())

@@ -8,6 +8,9 @@ import { EarshotError } from "../lib/errors.ts"
 import type { PatternOptions, ReceiveOptions, SendOptions, Settings, SocketOptions } from "../lib/options.ts"
 import { Duplex, defineOptions } from "../lib/socket.ts"
 
+/** Whoever isn't read isn't seen to go, either: of those who claim the same routing id, so many newest may wait for it. */
+const MAX_RIVALS = 16
+
 interface Route {
   readonly peer: Peer
   readonly id: Uint8Array
@@ -35,7 +38,7 @@ class RouterPattern implements Pattern {
 
   online(peer: Peer): void {
     this.register(peer)
-    if (this.settings.probeRouter) peer.send([EMPTY])
+    if (this.settings.probeRouter) peer.greet([EMPTY])
     this.host.writable()
   }
   /** One that we dialled keeps its route: what is sent to it waits until it is back. */
@@ -93,7 +96,8 @@ class RouterPattern implements Pattern {
         peer.hold(true)
         const rivals = this.rivals.get(key)
         if (rivals === undefined) this.rivals.set(key, [peer])
-        else rivals.push(peer)
+        else if (rivals.push(peer) > MAX_RIVALS)
+          rivals[0]!.close(new EarshotError("LIMIT", "too many others claim the same routing id"))
         return
       }
       this.byPeer.delete(old.peer)

@@ -3,7 +3,7 @@ import { EMPTY, allocate } from "../lib/bytes.ts"
 import { condition } from "../lib/confirm.ts"
 import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
 import { EarshotError } from "../lib/errors.ts"
-import { Fanout, readSubscription, sendOrDrop } from "../lib/fanout.ts"
+import { Fanout, readSubscription } from "../lib/fanout.ts"
 import { toFrame, type FrameLike } from "../lib/message.ts"
 import type { PatternOptions, ReceiveOptions, SendOptions, Settings, SocketOptions } from "../lib/options.ts"
 import { Duplex, defineOptions } from "../lib/socket.ts"
@@ -33,7 +33,7 @@ class XPublisherPattern implements Pattern {
   }
   online(peer: Peer): void {
     const { welcomeMessage } = this.settings
-    if (welcomeMessage.length > 0) sendOrDrop(peer, [welcomeMessage])
+    if (welcomeMessage.length > 0) peer.greet([welcomeMessage])
   }
   offline(peer: Peer): void {
     this.leave(peer)

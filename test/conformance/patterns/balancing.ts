@@ -1,6 +1,5 @@
 /** PUSH, PULL, DEALER, REQ: who gets the next message, and whose is read next (WIRE 1.12, 1.13). */
 import type { Test } from "tap"
-import type { Push } from "../../../lib/index.ts"
 import type { Socket } from "../../../lib/socket.ts"
 import {
   code,
@@ -18,15 +17,19 @@ import {
   take,
   text,
   until,
+  type Receives,
   type Sends,
   type Subject,
 } from "./support.ts"
 
-/** Pulls and dealers by what they are given. */
-const workers = { Push: "Pull", Dealer: "Dealer" } as const
+/** Who shares out, and to whom. */
+const pairs = [
+  ["Push", "Pull"],
+  ["Dealer", "Dealer"],
+] as const
 
 export function balancing(t: Test, subject: Subject): void {
-  for (const [type, worker] of Object.entries(workers) as ["Push" | "Dealer", "Pull" | "Dealer"][]) {
+  for (const [type, worker] of pairs) {
     t.test(`${type} gives each peer a message in turn`, async (t) => {
       const kit = new Kit(t, subject)
       const sender = kit.make(type) as Socket & Sends
@@ -230,6 +233,19 @@ export function balancing(t: Test, subject: Subject): void {
     t.strictSame(await take(second, 3), ["a", "b", "c"])
   })
 
+  t.test("what a listener sends as soon as a peer is there goes behind what waits for it", async (t) => {
+    const kit = new Kit(t, subject)
+    const push = kit.make("Push")
+    const place = await kit.place()
+    void push.connect(place)
+    for (const n of range(0, 5)) await push.send(n)
+    push.events.on("handshake", () => void push.send("5"))
+    push.events.on("peer:join", () => void push.send("6"))
+    const pull = kit.make("Pull")
+    await pull.bind(place)
+    t.strictSame(await take(pull, 7), range(0, 7))
+  })
+
   t.test("Pull's sender that is gone leaves what it has sent", async (t) => {
     const kit = new Kit(t, subject)
     const pull = kit.make("Pull", { receiveHighWaterMark: 10 })
@@ -244,20 +260,21 @@ export function balancing(t: Test, subject: Subject): void {
     await peers(pull, 0)
   })
 
-  t.test("conflate keeps only the last message", async (t) => {
-    const kit = new Kit(t, subject)
-    const push: Push = kit.make("Push", { conflate: true })
-    const place = await kit.place()
-    void push.connect(place)
-    for (let n = 0; n < 10; n++) t.ok(push.trySend(String(n)))
-    t.equal(drops(push, "conflated"), 9)
-    const pull = kit.make("Pull", { conflate: true })
-    await pull.bind(place)
-    t.equal(await next(pull), "9", "of what was sent to an endpoint that was away")
-    for (let n = 10; n < 20; n++) await push.send(String(n))
-    await until("ten more", () => pull.stats().received.count + drops(push, "conflated") === 20)
-    t.equal(text(pull.tryReceive()), "19", "of what was not read")
-    t.equal(pull.tryReceive(), undefined)
-    t.equal(drops(pull, "conflated") + drops(push, "conflated"), 18)
-  })
+  for (const [type, worker] of pairs)
+    t.test(`${type}: conflate keeps only the last message`, async (t) => {
+      const kit = new Kit(t, subject)
+      const push = kit.make(type, { conflate: true }) as Socket & Sends
+      const place = await kit.place()
+      void push.connect(place)
+      for (let n = 0; n < 10; n++) t.ok(push.trySend(String(n)))
+      t.equal(drops(push, "conflated"), 9)
+      const pull = kit.make(worker, { conflate: true }) as Socket & Receives
+      await pull.bind(place)
+      t.equal(await next(pull), "9", "of what was sent to an endpoint that was away")
+      for (let n = 10; n < 20; n++) await push.send(String(n))
+      await until("ten more", () => pull.stats().received.count + drops(push, "conflated") === 20)
+      t.equal(text(pull.tryReceive()), "19", "of what was not read")
+      t.equal(pull.tryReceive(), undefined)
+      t.equal(drops(pull, "conflated") + drops(push, "conflated"), 18)
+    })
 }

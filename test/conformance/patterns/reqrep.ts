@@ -206,6 +206,30 @@ export function reqrep(t: Test, subject: Subject): void {
     t.equal(await next(request), "B")
   })
 
+  t.test(
+    "a Reply that connects does not answer over its new connection what it was asked over the old one",
+    async (t) => {
+      const kit = new Kit(t, subject)
+      const [request, reply] = [kit.make("Request"), kit.make("Reply")]
+      const endpoint = await kit.link(request, reply)
+      await request.send("old")
+      await until("the question", () => reply.peers[0]!.waiting === 1)
+      const left = event(reply, "disconnect")
+      await request.unbind(endpoint)
+      await left
+      t.equal(await code(request.receive()), "PEER_LOST")
+      await request.bind(endpoint)
+      await request.send("new")
+      await until("the second question", () => reply.peers[0]?.waiting === 2)
+      for (const question of ["old", "new"]) {
+        t.equal(await next(reply), question)
+        await reply.send(`to ${question}`)
+      }
+      t.equal(await next(request), "to new")
+      t.equal(drops(reply, "disconnected"), 1)
+    },
+  )
+
   t.test("a request that was never sent waits for its endpoint to come back", async (t) => {
     const kit = new Kit(t, subject)
     const request = kit.make("Request")

@@ -1,6 +1,21 @@
 /** ROUTER: who is called what, and what becomes of messages to nobody (WIRE 1.12). */
 import type { Test } from "tap"
-import { code, drops, event, fence, Kit, next, peers, rest, take, thrown, until, type Subject } from "./support.ts"
+import {
+  code,
+  drops,
+  event,
+  fence,
+  fill,
+  Kit,
+  next,
+  peers,
+  range,
+  rest,
+  take,
+  thrown,
+  until,
+  type Subject,
+} from "./support.ts"
 
 export function routing(t: Test, subject: Subject): void {
   t.test("peers without a name get five bytes, 00 first, each its own", async (t) => {
@@ -53,6 +68,25 @@ export function routing(t: Test, subject: Subject): void {
       thrown(() => kit.make("Router", { routingId: "\u0000" })),
       "EINVAL",
     )
+  })
+
+  t.test("a peer that claims a name of the kind that the Router gives is refused", async (t) => {
+    const kit = new Kit(t, subject)
+    const router = kit.make("Router")
+    const honest = kit.make("Dealer")
+    await kit.link(router, honest)
+    const liar = kit.make("Dealer")
+    // As no socket of ours lets its user do.
+    const { settings } = (liar as unknown as { core: { settings: object } }).core
+    Object.defineProperty(settings, "routingId", { value: router.peers[0]!.routingId })
+    const refused = event(router, "handshake:error:protocol")
+    void liar.connect(router.lastEndpoint!)
+    t.equal((await refused).error.code, "EPROTO")
+    await honest.send("still me")
+    const [id] = await router.receive()
+    await router.send([id!, "still you"])
+    t.equal(await next(honest), "still you")
+    t.equal(router.peers.length, 1)
   })
 
   t.test("a message to nobody is dropped and counted, or with mandatory rejected", async (t) => {
@@ -191,6 +225,22 @@ export function routing(t: Test, subject: Subject): void {
     },
   )
 
+  t.test("with mandatory, what waits for room for an absent peer keeps its place", async (t) => {
+    const kit = new Kit(t, subject)
+    const router = kit.make("Router", { mandatory: true, sendHighWaterMark: 4 })
+    const first = kit.make("Dealer", { routingId: "D" })
+    const endpoint = await kit.link(first, router)
+    const left = event(router, "disconnect")
+    await first.close()
+    await left
+    const sent = fill(router, 0, (n) => ["D", String(n)])
+    const waits = [router.send(["D", String(sent)]), router.send(["D", String(sent + 1)])]
+    const second = kit.make("Dealer", { routingId: "D" })
+    await second.bind(endpoint)
+    t.strictSame(await take(second, sent + 2), range(0, sent + 2))
+    await Promise.all(waits)
+  })
+
   t.test("Routers talk to each other by name", async (t) => {
     const kit = new Kit(t, subject)
     const [a, b] = [kit.make("Router", { routingId: "a" }), kit.make("Router", { routingId: "b" })]
@@ -201,18 +251,19 @@ export function routing(t: Test, subject: Subject): void {
   })
 
   t.test("probeRouter lets a Router know of a peer that has not said anything", async (t) => {
-    for (const type of ["Dealer", "Router", "Request"] as const) {
-      const kit = new Kit(t, subject)
-      const router = kit.make("Router")
-      const peer = kit.make(type, { probeRouter: true, routingId: "prober" })
-      await kit.link(router, peer)
-      t.equal(await next(router), "prober|")
-      await fence(peer)
-      t.equal(router.tryReceive(), undefined, "once")
-      if (type !== "Dealer") continue
-      await router.send(["prober", "welcome"])
-      t.equal(await next(peer as typeof router), "welcome")
-    }
+    for (const type of ["Dealer", "Router", "Request"] as const)
+      for (const binds of [false, true]) {
+        const kit = new Kit(t, subject)
+        const router = kit.make("Router")
+        const peer = kit.make(type, { probeRouter: true, routingId: "prober" })
+        await (binds ? kit.link(peer, router) : kit.link(router, peer))
+        t.equal(await next(router), "prober|")
+        await fence(peer)
+        t.equal(router.tryReceive(), undefined, "once")
+        if (type !== "Dealer") continue
+        await router.send(["prober", "welcome"])
+        t.equal(await next(peer as typeof router), "welcome")
+      }
   })
 
   t.test("probeRouter probes again with each connection", async (t) => {
