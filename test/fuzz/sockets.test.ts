@@ -13,6 +13,10 @@ import { mutate, stream } from "./support/mutate.ts"
 import { makeWorld } from "./support/worlds.ts"
 import { typeNames, type TypeName } from "./support/zmtp.ts"
 
+// A pending connect() keeps no process alive.
+const alive = setInterval(() => {}, 60_000)
+t.teardown(() => clearInterval(alive))
+
 const CASES = 2000
 const limits: Limits = { maxMessageSize: 2000, maxMessageParts: 4 }
 const evil = new EvilTransport()

@@ -9,6 +9,10 @@ import { mutate, stream } from "./support/mutate.ts"
 import { makeWorld } from "./support/worlds.ts"
 import { typeNames } from "./support/zmtp.ts"
 
+// A pending connect() keeps no process alive.
+const alive = setInterval(() => {}, 60_000)
+t.teardown(() => clearInterval(alive))
+
 /** Of each type and role: 2,200 in all. */
 const CASES = 100
 const AT_ONCE = 10

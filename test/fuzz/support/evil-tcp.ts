@@ -9,21 +9,24 @@ export class EvilPeer {
   /** How much came. */
   heard = 0
   closed = false
+  /** As the socket under test sees it. */
+  readonly address: string
+  private readonly waiting = new Set<() => void>()
 
   constructor(socket: net.Socket, keep = true) {
     this.socket = socket
+    this.address = `tcp://127.0.0.1:${socket.localPort}`
     // It is cut off again and again, in every way there is.
     socket.on("error", () => {})
-    socket.on("close", () => (this.closed = true))
+    socket.on("close", () => {
+      this.closed = true
+      this.wake()
+    })
     socket.on("data", (chunk) => {
       this.heard += chunk.length
       if (keep) this.received = Buffer.concat([this.received, chunk])
+      this.wake()
     })
-  }
-
-  /** As the socket under test sees it. */
-  get address(): string {
-    return `tcp://127.0.0.1:${this.socket.localPort}`
   }
 
   say(...chunks: Uint8Array[]): void {
@@ -31,26 +34,36 @@ export class EvilPeer {
   }
 
   /** Resolves when the connection is gone; at the latest after `ms`, to false. */
-  async gone(ms = 10_000): Promise<boolean> {
-    if (!this.closed) await once(this.socket, "close", { signal: AbortSignal.timeout(ms) }).catch(() => {})
-    return this.closed
+  gone(ms = 10_000): Promise<boolean> {
+    return this.until(() => this.closed, ms)
   }
 
-  /** Resolves when what has come holds; at the latest after `ms`, to false. */
-  async hears(holds: (received: Buffer) => boolean, ms = 10_000): Promise<boolean> {
-    const signal = AbortSignal.timeout(ms)
-    while (!holds(this.received)) {
-      if (this.closed) return false
-      await Promise.race([once(this.socket, "data", { signal }), once(this.socket, "close", { signal })]).catch(
-        () => {},
-      )
-      if (signal.aborted) return holds(this.received)
-    }
-    return true
+  /** Resolves when what has come holds; to false when it can't any more, or after `ms`. */
+  hears(holds: (received: Buffer) => boolean, ms = 10_000): Promise<boolean> {
+    return this.until(() => holds(this.received), ms)
   }
 
   hangUp(): void {
     this.socket.destroy()
+  }
+
+  private until(holds: () => boolean, ms: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!holds() && !this.closed && Date.now() < end) return
+        clearTimeout(timer)
+        this.waiting.delete(look)
+        resolve(holds())
+      }
+      const end = Date.now() + ms
+      const timer = setTimeout(look, ms + 1)
+      this.waiting.add(look)
+      look()
+    })
+  }
+
+  private wake(): void {
+    for (const look of this.waiting) look()
   }
 }
 

@@ -45,6 +45,7 @@ async function obey(order: Order): Promise<void> {
   if (order.do === "make") {
     before = inUse()
     ends = []
+    // oxlint-disable-next-line import/namespace -- the parent names a socket
     const Class = earshot[order.name as keyof typeof earshot] as unknown as new (options: object) => Loose
     socket = new Class({ linger: 0, ...order.options })
     const note = ({ error }: { error: earshot.EarshotError | undefined }): void => void ends.push(error?.code ?? "")
