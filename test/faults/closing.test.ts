@@ -31,7 +31,7 @@ const dialled = new Map<string, (signal: AbortSignal) => Promise<FakeLink> | Fak
 fake.onDial = (name, signal) => dialled.get(name)!(signal)
 
 const never = (signal: AbortSignal): Promise<FakeLink> =>
-  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)))
 
 /** Everything the sockets of one case were linked to. */
 interface Case {
@@ -167,8 +167,8 @@ t.test("at every stage, in every way", async (t) => {
     await t.test(name, async (t) => {
       for (const [stage, reach] of Object.entries(stages))
         for (const [way, close] of Object.entries(ways))
-          for (const linger of [0, 500, 30_000])
-            for (const immediate of [false, true]) {
+          for (const linger of [0, 500])
+            for (const immediate of stage.includes("dial") ? [false, true] : [false]) {
               const what = `${stage}, ${way}, linger ${linger}, immediate ${immediate}`
               const clock = virtualClock()
               const socket = new make({ clock, linger, immediate })
@@ -527,37 +527,32 @@ t.test("closing inside onmessage: what was not handled is counted", async (t) =>
   }
 })
 
-t.test(
-  "closing both ends of a busy inproc link: what was sent was received, unread, dropped or unconfirmed",
-  async (t) => {
-    for (const linger of [0, 1000])
-      for (const first of ["push", "pull", "both"]) {
-        const clock = strictClock(t)
-        const push = new Push({ clock, linger })
-        const pull = new Pull({ clock, linger, receiveHighWaterMark: 50 })
-        const endpoint = freshName()
-        await pull.bind(endpoint)
-        void push.connect(endpoint)
-        await clock.settle()
-        let sent = fill(push)
-        await clock.settle()
-        sent = fill(push, sent)
-        let got = 0
-        for (; got < 20; got++) await pull.receive()
-        const ends = [first !== "pull" && push.close(), first !== "push" && pull.close()]
-        if (first === "push")
-          while (pull.tryReceive() !== undefined || (await clock.settle(), pull.tryReceive() !== undefined)) got += 1
-        await clock.until(Promise.all(ends))
-        push.linger = 0
-        await clock.until(Promise.all([push.close(), pull.close()]), 10_000)
-        const known = push.stats().unconfirmed.count + (push.stats().dropped.linger?.count ?? 0)
-        const { received, dropped } = pull.stats()
-        t.ok(
-          received.count + known >= sent,
-          `${sent} sent, ${received.count} received, ${known} accounted for, ${first} ${linger}`,
-        )
-        t.ok(received.count <= sent)
-        t.ok(got + (dropped.unread?.count ?? 0) >= received.count - 0)
+t.test("closing a busy inproc link: everything sent was received or is counted", async (t) => {
+  for (const linger of [0, 1000])
+    for (const first of ["push", "pull", "both"]) {
+      const clock = strictClock(t)
+      const push = new Push({ clock, linger })
+      const pull = new Pull({ clock, linger, receiveHighWaterMark: 50 })
+      const endpoint = freshName()
+      await pull.bind(endpoint)
+      void push.connect(endpoint)
+      await clock.settle()
+      // Until everything on the way is full.
+      const sent = fill(push)
+      let got = 0
+      for (; got < 20; got++) await pull.receive()
+      if (first === "pull") await clock.until(pull.close())
+      const closed = push.close()
+      if (first === "push") {
+        for (; got < sent / 2 && pull.tryReceive() !== undefined; got++) if (got % 25 === 0) await clock.settle()
+        await clock.until(closed)
       }
-  },
-)
+      await clock.until(Promise.all([closed, pull.close()]))
+      const here = counts(push)
+      const there = pull.stats()
+      const what = `${first} first, linger ${linger}: ${sent} sent`
+      t.ok(sent > 1000, what)
+      t.equal(there.received.count + Object.values(here).reduce((sum, count) => sum + count, 0), sent)
+      t.equal(got + (there.dropped.unread?.count ?? 0), there.received.count)
+    }
+})
