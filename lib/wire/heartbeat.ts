@@ -29,6 +29,9 @@ export interface HeartbeatLink {
 
 /** A timer so much later than asked for tells of a stopped process. */
 const LATE = 1000
+/** ms between signs of life while we don't read; less for a peer that asks more often, down to FASTEST. */
+const REST = 1000
+const FASTEST = 50
 /** What a link in the middle of a frame must bring per timeout. */
 const TRICKLE = 1024
 
@@ -56,6 +59,9 @@ export class Heartbeat {
   private grace = 0
   private stopped = false
   private unconfirmed = 0
+  /** ms between PINGs while we don't read. */
+  private pace = REST
+  private lastAsked = -Infinity
 
   constructor(clock: Clock, link: HeartbeatLink, options: HeartbeatOptions) {
     this.clock = clock
@@ -82,8 +88,21 @@ export class Heartbeat {
 
   /** The peer's PING said how long it may be silent before it counts as gone; 0 takes that back. */
   ask(timeToLive: number): void {
+    const now = this.clock.now()
+    const gap = now - this.lastAsked
+    this.lastAsked = now
+    // Shorter ones are PINGs that waited, and are read one after another.
+    if (gap >= 2 * FASTEST) this.pace = Math.min(REST, gap / 2)
     if (this.asked === timeToLive) return
     this.asked = timeToLive
+    this.arm()
+  }
+
+  /** Reading pauses: the peer's PINGs will wait unanswered, so that ours must tell it that we live. */
+  rest(): void {
+    const due = this.clock.now() + this.pace
+    if (due >= this.nextPing) return
+    this.nextPing = due
     this.arm()
   }
 
@@ -119,16 +138,23 @@ export class Heartbeat {
     // A PING behind a message that takes long to leave can't be answered yet.
     if (this.link.paused || unconfirmed < this.unconfirmed) this.pardon()
     this.unconfirmed = unconfirmed
-    if (now >= this.nextPing) {
-      this.nextPing = now + this.options.interval
-      this.unanswered ??= now
-      this.link.ping(this.options.timeToLive)
-      if (this.stopped) return
-    }
+    if (now >= this.nextPing) this.ping(now)
+    if (this.stopped) return
     if (now < this.grace || this.verdict(now) === undefined) return this.arm()
     // Timers go off before what has come in meanwhile is read.
     this.judging = true
     this.clock.immediate(this.judge)
+  }
+
+  private ping(now: number): void {
+    const { interval, timeToLive } = this.options
+    const { paused } = this.link
+    this.nextPing = now + Math.min(interval || Infinity, paused ? this.pace : Infinity)
+    if (!paused) {
+      if (interval === 0) return
+      this.unanswered ??= now
+    }
+    this.link.ping(timeToLive)
   }
 
   private readonly judge = (): void => {

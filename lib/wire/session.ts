@@ -150,6 +150,7 @@ export class Session implements LinkSink {
 
   pauseReading(): void {
     this.codec.pause()
+    if (this.minor > 0) this.heartbeat?.rest()
   }
 
   resumeReading(): void {

@@ -130,6 +130,29 @@ t.test("a PULL of ours that isn't read holds libzmq back, and loses nothing", as
   }
 })
 
+t.test("libzmq's own heartbeats don't end the link to a PULL of ours that isn't read", async (t) => {
+  // A tenth of the time: what goes out every second there goes out every 100 ms here.
+  const clock = scaledClock(10)
+  for (const side of SIDES) {
+    const pull = ours(t, new Pull({ clock, receiveHighWaterMark: 10 }))
+    const push = theirs(
+      t,
+      new zmq.Push({ sendHighWaterMark: 30_000, heartbeatInterval: 200, heartbeatTimeout: 600, reconnectInterval: 10 }),
+    )
+    await join(side, pull, push)
+    const gone = events(pull, "disconnect")
+    const joined = events(pull, "peer:join")
+    const body = pattern(1024)
+    for (let i = 0; i < 15_000; i++) await push.send([String(i), body])
+    await within("three of its timeouts", new Promise<void>((resolve) => clock.timeout(resolve, 18_000)))
+    for (let i = 0; i < 15_000; i++) {
+      const message = await pull.receive()
+      if (String(message[0]) !== String(i)) t.fail(`${String(message[0])} where ${i} was due`)
+    }
+    t.strictSame([gone.length, joined.length], [0, 0], side)
+  }
+})
+
 // ---------------------------------------------------------------------------------------------------------------
 
 t.test("a libzmq peer with a small maxMessageSize: a message too large costs one message, not a loop", async (t) => {

@@ -42,10 +42,11 @@ export class ScriptLink implements Link {
     for (const chunk of chunks) this.sink!.onData(Buffer.from(chunk))
   }
 
-  drain(): void {
+  /** What was taken has left; `takes` is what the next write answers. */
+  drain(takes = true): void {
     for (const { chunk, was } of this.waiting) if (!was.equals(chunk)) throw new Error("memory in use was written to")
     this.waiting = []
-    this.takes = true
+    this.takes = takes
     this.sink!.onDrain()
   }
 

@@ -391,6 +391,22 @@ t.test("written memory is used again only after the drain; never where a link sh
   }
 })
 
+t.test("memory of a flush after the drain is in use until the next drain", async (t) => {
+  const [{ link, session, clock }, other] = [await open(), await open()]
+  link.takes = false
+  session.send([text("first")])
+  await clock.settle()
+  session.command("SUBSCRIBE", pattern(100))
+  link.drain(false)
+  // Whoever borrows that memory now would write into what is on its way.
+  for (let i = 0; i < 50; i++) {
+    other.session.send([pattern(1000, i)])
+    await other.clock.settle()
+  }
+  t.doesNotThrow(() => link.drain())
+  t.ok(link.take().equals(Buffer.concat([wire("first"), command("SUBSCRIBE", pattern(100))])))
+})
+
 t.test("what was never given to a link comes back when it ends", async (t) => {
   for (const end of ["end", "destroy"] as const) {
     const { link, session, log, clock } = await open()
@@ -662,7 +678,7 @@ t.test("who has stopped reading judges nobody, and goes on sending PINGs", async
   session.pauseReading()
   link.feed(wire("waits"))
   await clock.advance(95_000)
-  t.equal(hexOf(link.take()), hexOf(Buffer.concat(Array.from({ length: 9 }, () => command("PING", bytes("00 00"))))))
+  t.equal(hexOf(link.take()), hexOf(Buffer.concat(Array.from({ length: 95 }, () => command("PING", bytes("00 00"))))))
   t.strictSame(log, [])
   session.resumeReading()
   t.equal(messages.length, 1)
@@ -671,6 +687,39 @@ t.test("who has stopped reading judges nobody, and goes on sending PINGs", async
   t.strictSame(log, [])
   await clock.advance(40_000)
   t.strictSame(log, ["close ETIMEDOUT"])
+})
+
+t.test("while we don't read, any 3.1 peer hears of us: every second, or twice as often as it asks", async (t) => {
+  const pings = (chunk: Buffer): number => chunk.length / command("PING", bytes("00 00")).length
+  {
+    const { link, session, clock, log } = await open({}, { properties: {} })
+    for (let i = 0; i < 3; i++) {
+      session.pauseReading()
+      await clock.advance(10_000)
+      t.equal(pings(link.take()), 10)
+      session.resumeReading()
+      await clock.advance(10_000)
+      t.equal(link.take().length, 0, "and nothing else")
+    }
+    t.equal(clock.timers, 0)
+    for (let i = 0; i < 3; i++) {
+      link.feed(command("PING", bytes("00 00")))
+      await clock.advance(400)
+    }
+    link.take()
+    session.pauseReading()
+    await clock.advance(10_000)
+    t.equal(pings(link.take()), 50)
+    t.strictSame(log, [])
+  }
+  const { link, session, clock } = await open({}, { minor: 0, properties: {} })
+  session.pauseReading()
+  await clock.advance(10_000)
+  t.equal(link.take().length, 0, "3.0 knows no PING")
+  const quick = await open({ heartbeat: { interval: 300, timeout: 900, timeToLive: 0 } })
+  quick.session.pauseReading()
+  await quick.clock.advance(3000)
+  t.equal(pings(quick.link.take()), 10, "one's own interval counts where it is shorter")
 })
 
 t.test("a frame in progress must bring 1 KiB per timeout", async (t) => {
