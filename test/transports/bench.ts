@@ -1,6 +1,9 @@
 /** What a test of a transport works with: both ends of what it dials, and a program that has nothing to do. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { systemClock } from "../../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../../lib/contract.ts"
 import { End, waitFor } from "./recorder.ts"
@@ -82,11 +85,16 @@ export async function runIdle(
   address: string,
 ): Promise<{ status: unknown; output: string }> {
   const program = new URL("idle.ts", import.meta.url)
-  const child = spawn(process.execPath, [...process.execArgv, program.pathname, url.href, factory, address])
+  // It ends without closing anything, and so leaves what its wildcard made.
+  const TMPDIR = mkdtempSync(join(tmpdir(), "idle-"))
+  const child = spawn(process.execPath, [...process.execArgv, program.pathname, url.href, factory, address], {
+    env: { ...process.env, TMPDIR },
+  })
   const killer = setTimeout(() => child.kill("SIGKILL"), 20_000)
   let output = ""
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (output += data.toString()))
   const status = await once(child, "close")
   clearTimeout(killer)
+  rmSync(TMPDIR, { recursive: true })
   return { status, output }
 }
