@@ -250,6 +250,7 @@ export class NetLink implements Link {
 
   private onGone(): void {
     this.gone = this.over = true
+    this.reader?.close()
     this.timer?.cancel()
     if (this.sink !== undefined && this.early.length === 0 && !this.drainedEarly) this.report()
   }

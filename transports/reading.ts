@@ -13,6 +13,11 @@ const FLOW = 16_384
 /** A frame's remaining room below this isn't worth a read of its own. */
 const WORTH = 4096
 
+/** Sockets that may have a buffer of their own at a time, 4 MiB in all: one keeps it when its flow stops. */
+const MAX_OWN = 64
+
+let owned = 0
+
 /** Of all sockets: a read ends, and is copied, before the next one begins. */
 const common = Buffer.allocUnsafeSlow(SIZE)
 
@@ -25,6 +30,7 @@ export class Reader {
   readonly onread: net.OnReadOpts
   /** What Node reads into: the common buffer, one of our own, or the room of a frame. */
   private target: Uint8Array = common
+  private own: Uint8Array | undefined
 
   constructor() {
     this.onread = {
@@ -36,14 +42,29 @@ export class Reader {
     }
   }
 
+  /** The socket is gone. */
+  close(): void {
+    this.aim(common)
+  }
+
   private took(length: number, buffer: Uint8Array): void {
-    const given = buffer !== common && (buffer.length !== SIZE || length >= FLOW)
+    const given = buffer !== common && (buffer !== this.own || length >= FLOW)
     // Small copies share Buffer's pool: better to pin 8 KiB than 64.
     this.onChunk?.(given ? buffer.subarray(0, length) : Buffer.from(buffer.subarray(0, length)))
     const room = this.room?.()
-    if (room !== undefined && room.length >= WORTH) this.target = room
-    else if (length >= FLOW) this.target = Buffer.allocUnsafeSlow(SIZE)
-    else this.target = common
+    if (room !== undefined && room.length >= WORTH) this.aim(room)
+    else if (length < FLOW) this.aim(common)
+    else if (buffer === this.own) this.target = this.own = Buffer.allocUnsafeSlow(SIZE)
+    else if (owned < MAX_OWN) {
+      owned++
+      this.target = this.own = Buffer.allocUnsafeSlow(SIZE)
+    } else this.aim(common)
+  }
+
+  private aim(target: Uint8Array): void {
+    if (this.own !== undefined) owned--
+    this.own = undefined
+    this.target = target
   }
 }
 
