@@ -1,4 +1,5 @@
 // Who waits, how long until the next attempt, and how losses are told: all of it on a virtual clock.
+import { getEventListeners } from "node:events"
 import * as fc from "fast-check"
 import t from "tap"
 import { Backoff } from "../../lib/backoff.ts"
@@ -57,8 +58,9 @@ t.test("Waiters give up by time, by signal, or when there are too many", async (
   const other = new AbortController()
   const served = waiters.wait(5, -1, 3, other.signal)
   waiters.first!.settle()
+  t.equal(getEventListeners(other.signal, "abort").length, 0, "a signal that lives long forgets who is served")
   other.abort(reason)
-  t.equal(await served, undefined, "a signal that comes later changes nothing")
+  t.equal(await served, undefined, "and when it comes later it changes nothing")
 
   const before = next
   const last = [waiters.wait(6, -1, 3, undefined), waiters.wait(7, 50, 3, undefined)].map(watch)

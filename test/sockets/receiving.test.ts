@@ -275,6 +275,17 @@ t.test("onmessage on a Reply: one request at a time, answered from inside or lat
   )
   t.strictSame([...asked].sort(), range(0, 5))
 
+  // All of them wait before there is a handler.
+  reply.onmessage = undefined
+  const early = Promise.all(requests.map((request, n) => request.request(String(n))))
+  await clock.settle()
+  reply.onmessage = (message) => {
+    t.equal(++depth, 1, "never entered twice")
+    t.ok(reply.trySend(["early", ...message]))
+    depth--
+  }
+  t.equal((await clock.until(early)).length, 5)
+
   const waiting: (() => void)[] = []
   reply.onmessage = (message) => {
     waiting.push(() => void reply.send(["later", ...message]))
@@ -386,6 +397,20 @@ t.test("events.on, once and off", async (t) => {
   push.events.off("bind", () => {})
   await push.bind("fake://two")
   t.equal(log.length, 3)
+
+  // Who comes or goes in the middle of an event concerns the next one.
+  const three: string[] = []
+  const offs = ["first", "second"].map((name) =>
+    push.events.on("close", () => {
+      three.push(name)
+      for (const off of offs) off()
+      push.events.on("close", () => three.push("third"))
+    }),
+  )
+  await push.unbind("fake://one")
+  t.strictSame(three, ["first", "second"])
+  await push.unbind("fake://two")
+  t.strictSame(three, ["first", "second", "third", "third"])
 
   // What one listener throws reaches neither the others nor the library.
   const bad = new Error("a listener's own")

@@ -1,4 +1,5 @@
 // SOCKETS.md, "Requests": request() with many in flight, send and receive in turns, and what becomes of both when a peer goes.
+import { getEventListeners } from "node:events"
 import t from "tap"
 import { Dealer, Reply, Request, Router } from "../../lib/index.ts"
 import { fake, FakeLink } from "../support/fake.ts"
@@ -155,6 +156,14 @@ t.test("a signal ends a request", async (t) => {
   controller.abort(reason)
   t.equal(await pending, reason)
   t.equal(clock.timers, 0)
+
+  // A signal that lives long forgets each request that is done.
+  const reply = tidy(t, new Reply({ clock }))
+  reply.onmessage = () => void reply.send("yes")
+  await link(request, reply)
+  const { signal } = new AbortController()
+  for (let n = 0; n < 5; n++) await clock.until(request.request("x", { signal }))
+  t.equal(getEventListeners(signal, "abort").length, 0)
 })
 
 t.test("what nobody waits for any more is not asked later", async (t) => {
