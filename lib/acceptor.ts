@@ -8,6 +8,8 @@ export interface AcceptorOwner {
   /** Makes a session of the link, if there is still need of one. */
   onLink(link: Link): Session | undefined
   onError(error: EarshotError): void
+  /** A connection was turned away, or closed for a newer one, at a limit on handshakes. */
+  onRefused(): void
 }
 
 /** Half-open connections of one remote address other than loopback. */
@@ -67,6 +69,7 @@ export class Acceptor {
     if (!this.makeRoom(link.host)) {
       // Plainly, without ERROR: after that a libzmq peer would never come back (WIRE 0.9).
       link.destroy()
+      this.owner.onRefused()
       this.owner.onError(new EarshotError("LIMIT", `${link.remote} turned away: too many handshakes at once`))
       return
     }
@@ -89,6 +92,7 @@ export class Acceptor {
       if (!fits(half)) continue
       if (this.clock.now() - half.since < OLD) return false
       this.halfOpen.delete(session)
+      this.owner.onRefused()
       session.end(new EarshotError("LIMIT", "closed in favour of a newer connection: its handshake took too long"))
       return true
     }

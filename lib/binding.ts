@@ -63,7 +63,6 @@ export class Binding implements PipeOwner {
   }
 
   onError(error: EarshotError): void {
-    if (error.code === "LIMIT") this.core.refusedHandshakes++
     this.core.emit("accept:error", { address: this.endpoint, error })
   }
 
@@ -71,9 +70,12 @@ export class Binding implements PipeOwner {
     this.acceptor.settled(pipe.session!)
   }
 
-  offline(pipe: Pipe, session: Session, error: EarshotError | undefined): void {
+  onRefused(): void {
+    this.core.refusedHandshakes++
+  }
+
+  offline(pipe: Pipe, session: Session): void {
     this.acceptor.settled(session)
-    if (error?.code === "LIMIT" && !session.established) this.core.refusedHandshakes++
     this.pipes.delete(pipe)
     pipe.onGone?.()
   }
