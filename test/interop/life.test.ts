@@ -5,7 +5,7 @@ import { Dealer, Publisher, Pull, Push, Request, Router, Subscriber } from "../.
 import type { Socket } from "../../lib/socket.ts"
 import { pattern } from "../support/bytes.ts"
 import { child } from "../support/child.ts"
-import { SIDES, join, ours, poking, rebind, theirs, zmq } from "../support/libzmq.ts"
+import { SIDES, inOrder, join, ours, poking, rebind, theirs, zmq } from "../support/libzmq.ts"
 import { rawServer } from "../support/raw.ts"
 import { scaledClock } from "../support/scaled-clock.ts"
 import { event, events, outcome, range, text, until, within } from "../support/sockets.ts"
@@ -108,10 +108,7 @@ t.test("a libzmq PULL that isn't read stays connected, whatever waits for it, an
     await within("three timeouts", new Promise<void>((resolve) => clock.timeout(resolve, 90_000)))
     t.strictSame(gone, [], side)
     t.equal(push.peers[0]!.lastHeard, before, "and it has not said a word")
-    for (let i = 0; i < 5000; i++) {
-      const message = await pull.receive()
-      if (String(message[0]) !== String(i)) t.fail(`${String(message[0])} where ${i} was due`)
-    }
+    t.equal(await inOrder(() => pull.receive(), 5000), "all")
     t.strictSame(push.stats().dropped, {})
   }
 })
@@ -124,10 +121,7 @@ t.test("a PULL of ours that isn't read holds libzmq back, and loses nothing", as
   for (let i = 0; i < 15_000; i++) await push.send([String(i), body])
   await until("a full queue", () => (pull.peers[0]?.waiting ?? 0) >= 10)
   t.equal(pull.peers[0]!.waiting, 10)
-  for (let i = 0; i < 15_000; i++) {
-    const message = await pull.receive()
-    if (String(message[0]) !== String(i)) t.fail(`${String(message[0])} where ${i} was due`)
-  }
+  t.equal(await inOrder(() => pull.receive(), 15_000), "all")
 })
 
 t.test("libzmq's own heartbeats don't end the link to a PULL of ours that isn't read", async (t) => {
@@ -145,10 +139,7 @@ t.test("libzmq's own heartbeats don't end the link to a PULL of ours that isn't 
     const body = pattern(1024)
     for (let i = 0; i < 15_000; i++) await push.send([String(i), body])
     await within("three of its timeouts", new Promise<void>((resolve) => clock.timeout(resolve, 18_000)))
-    for (let i = 0; i < 15_000; i++) {
-      const message = await pull.receive()
-      if (String(message[0]) !== String(i)) t.fail(`${String(message[0])} where ${i} was due`)
-    }
+    t.equal(await inOrder(() => pull.receive(), 15_000), "all")
     t.strictSame([gone.length, joined.length], [0, 0], side)
   }
 })
@@ -182,10 +173,7 @@ t.test("what waits behind a message too large for libzmq goes out on the next li
   const gone = events(push, "disconnect")
   push.trySend(pattern(20 << 20))
   for (let i = 0; i < 500; i++) push.trySend(String(i))
-  for (let i = 0; i < 500; i++) {
-    const got = text(await pull.receive())
-    if (got !== String(i)) t.fail(`${got} where ${i} was due`)
-  }
+  t.equal(await inOrder(() => pull.receive(), 500), "all")
   t.equal(gone.length, 1)
   t.ok(gone[0]!.unconfirmed >= 1, "the one that was being written is told as unconfirmed")
   t.equal(push.stats().unconfirmed.count, gone[0]!.unconfirmed)
@@ -269,10 +257,7 @@ t.test("what is sent while libzmq isn't there yet, or is away, is sent when it i
   const push = ours(t, new Push({ reconnectInterval: 10, sendHighWaterMark: 5000 }))
   void push.connect(endpoint)
   const round = async (from: zmq.Pull): Promise<void> => {
-    for (let i = 0; i < 3000; i++) {
-      const got = text(await from.receive())
-      if (got !== String(i)) t.fail(`${got} where ${i} was due`)
-    }
+    t.equal(await inOrder(() => from.receive(), 3000), "all")
   }
   await until("a peer", () => push.peers.length > 0)
   const gone = event(push, "disconnect")
@@ -328,10 +313,7 @@ t.test("close() and disconnect() let libzmq have everything first", async (t) =>
     for (let i = 0; i < 5000; i++) if (!push.trySend([String(i), body])) t.fail(`message ${i}`)
     const ended =
       how === "close" ? push.close() : how === "disconnect" ? push.disconnect(endpoint) : push.unbind(endpoint)
-    for (let i = 0; i < 5000; i++) {
-      const message = await pull.receive()
-      if (String(message[0]) !== String(i)) t.fail(`${String(message[0])} where ${i} was due`)
-    }
+    t.equal(await inOrder(() => pull.receive(), 5000), "all")
     await within(how, ended)
     t.strictSame(push.stats().dropped, {}, how)
   }
@@ -345,10 +327,7 @@ t.test("libzmq closes with everything sent: we get all of it, read or not", asyn
     for (let i = 0; i < 5000; i++) await push.send(String(i))
     push.linger = 30_000
     push.close()
-    for (let i = 0; i < 5000; i++) {
-      const got = text(await pull.receive())
-      if (got !== String(i)) t.fail(`${got} where ${i} was due, ${side}`)
-    }
+    t.equal(await inOrder(() => pull.receive(), 5000), "all")
     t.pass(side)
   }
 })

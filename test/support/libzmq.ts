@@ -47,6 +47,15 @@ export async function join(side: Side, us: Socket, them: zmq.Socket): Promise<st
   return them.lastEndpoint!
 }
 
+/** Takes so many messages whose first frames count from 0; says "all", or where the row breaks. */
+export async function inOrder(receive: () => Promise<ArrayLike<Uint8Array>>, total: number): Promise<string> {
+  for (let i = 0; i < total; i++) {
+    const number = String((await receive())[0])
+    if (number !== String(i)) return `${number} where ${i} was due`
+  }
+  return "all"
+}
+
 /**
  * libzmq takes note of new peers, and tells them of its subscriptions, only while it is called: calls it until the promise
  * settles.
