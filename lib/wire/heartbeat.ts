@@ -29,7 +29,7 @@ export interface HeartbeatLink {
 
 /** A timer so much later than asked for tells of a stopped process. */
 const LATE = 1000
-/** ms between signs of life while we don't read; less for a peer that asks more often, down to FASTEST. */
+/** ms between signs of life while we don't read; less towards a peer that asks more often, down to FASTEST. */
 const REST = 1000
 const FASTEST = 50
 /** What a link in the middle of a frame must bring per timeout. */
@@ -98,8 +98,13 @@ export class Heartbeat {
     this.arm()
   }
 
-  /** Reading pauses: the peer's PINGs will wait unanswered, so that ours must tell it that we live. */
+  /**
+   * Reading pauses: the peer's PINGs will wait unanswered, so that ours must tell it that we live. Not a peer that may never
+   * ask: when it has sent all it had and gone, as libzmq does, a PING would be answered by a reset, and what the system
+   * still held of its messages would be lost (measured: 800 of 2,500).
+   */
   rest(): void {
+    if (this.options.interval === 0 && this.lastAsked === -Infinity) return
     const due = this.clock.now() + this.pace
     if (due >= this.nextPing) return
     this.nextPing = due

@@ -689,10 +689,17 @@ t.test("who has stopped reading judges nobody, and goes on sending PINGs", async
   t.strictSame(log, ["close ETIMEDOUT"])
 })
 
-t.test("while we don't read, any 3.1 peer hears of us: every second, or twice as often as it asks", async (t) => {
+t.test("while we don't read, a peer that asks hears of us: every second, or twice as often as it asks", async (t) => {
   const pings = (chunk: Buffer): number => chunk.length / command("PING", bytes("00 00")).length
   {
     const { link, session, clock, log } = await open({}, { properties: {} })
+    session.pauseReading()
+    await clock.advance(100_000)
+    t.equal(link.take().length, 0, "not one that never asked: it may be gone, with what it sent still on its way")
+    session.resumeReading()
+    link.feed(command("PING", bytes("00 00")))
+    await clock.settle()
+    link.take()
     for (let i = 0; i < 3; i++) {
       session.pauseReading()
       await clock.advance(10_000)
