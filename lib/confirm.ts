@@ -3,6 +3,7 @@ import type { Connection } from "./connection.ts"
 import type { Core } from "./core.ts"
 import { EarshotError } from "./errors.ts"
 import type { Pipe } from "./pipe.ts"
+import { checkTimeout } from "./waiters.ts"
 
 /** ms for the first peer of an endpoint to finish its handshake, and for an Earshot peer, which always answers, to answer. */
 const LIMIT = 10_000
@@ -73,6 +74,7 @@ function within(core: Core, promise: Promise<void>, endpoint: string): Promise<v
 /** Resolves once `condition` holds, looking again whenever peers or subscriptions change; rejects TIMEOUT after `timeout` ms. */
 export function condition(core: Core, holds: () => boolean, timeout: number, what: () => string): Promise<void> {
   return new Promise((resolve, reject) => {
+    checkTimeout(timeout)
     if (core.closed) return reject(new EarshotError("EBADF"))
     if (holds()) return resolve()
     core.clock.hold()

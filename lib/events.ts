@@ -1,7 +1,7 @@
 /** The one emitter of a socket. No event throws for want of a listener, and a listener's throw reaches nobody else. */
 import type { Clock } from "./clock.ts"
 import type { DropReason, PeerInfo } from "./contract.ts"
-import type { EarshotError } from "./errors.ts"
+import { EarshotError } from "./errors.ts"
 
 /** An event that concerns an endpoint. */
 export interface EndpointEvent {
@@ -77,6 +77,7 @@ export class Events {
 
   /** Calls `listener` for every such event. Returns a function that removes it. */
   on<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): () => void {
+    checkFunction(listener)
     const listeners = (this.listeners ??= new Map())
     let set = listeners.get(name)
     if (set === undefined) listeners.set(name, (set = new Set()))
@@ -86,6 +87,7 @@ export class Events {
 
   /** Calls `listener` for the next such event only. Returns a function that removes it. */
   once<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): () => void {
+    checkFunction(listener)
     const off = this.on(name, (event) => (off(), listener(event)))
     return off
   }
@@ -108,6 +110,11 @@ export class Events {
       }
     }
   }
+}
+
+/** What is called later must be callable: it would throw then, where nobody knows why. */
+function checkFunction(value: unknown): void {
+  if (typeof value !== "function") throw new EarshotError("EINVAL", `a listener is a function, not ${typeof value}`)
 }
 
 /** Reports what the user's own function threw on a stack of its own, where it can upset nothing of ours. */

@@ -5,7 +5,7 @@ import { EarshotError } from "./errors.ts"
 import type { Received } from "./inbox.ts"
 import { toMessage, type MessageLike } from "./message.ts"
 import type { ReceiveCallOptions } from "./socket.ts"
-import type { WaitOptions } from "./waiters.ts"
+import { signalOf, type WaitOptions } from "./waiters.ts"
 
 export function trySend(core: Core, message: MessageLike): boolean {
   if (core.closed) throw new EarshotError("EBADF")
@@ -15,7 +15,7 @@ export function trySend(core: Core, message: MessageLike): boolean {
 export function send(core: Core, message: MessageLike, options: WaitOptions | undefined): Promise<void> {
   if (core.closed) return Promise.reject(new EarshotError("EBADF"))
   try {
-    return core.outbox.send(toMessage(message), options?.signal)
+    return core.outbox.send(toMessage(message), signalOf(options))
   } catch (error) {
     return Promise.reject(error)
   }
@@ -24,10 +24,10 @@ export function send(core: Core, message: MessageLike, options: WaitOptions | un
 export function receive(core: Core, options: ReceiveCallOptions | undefined): Promise<Frame[] | Received> {
   try {
     checkReceive(core)
+    return core.inbox.receive(core.settings.receiveTimeout, options)
   } catch (error) {
     return Promise.reject(error)
   }
-  return core.inbox.receive(core.settings.receiveTimeout, options)
 }
 
 export function tryReceive(core: Core): Frame[] | undefined {
@@ -38,7 +38,10 @@ export function tryReceive(core: Core): Frame[] | undefined {
 
 export async function receiveMany(core: Core, max: number, options: WaitOptions | undefined): Promise<Frame[][]> {
   if (!Number.isInteger(max) || max < 1)
-    throw new EarshotError("EINVAL", `max must be a positive integer, not ${String(max)}`)
+    throw new EarshotError(
+      "EINVAL",
+      `max must be a positive integer, not ${typeof max === "number" ? max : typeof max}`,
+    )
   const messages = [(await receive(core, options)) as Frame[]]
   while (messages.length < max && core.pattern.mayTake?.() !== false) {
     const message = core.inbox.take()

@@ -3,7 +3,7 @@ import { keyOf } from "./bytes.ts"
 import type { Frame, Message, Peer } from "./contract.ts"
 import type { Core } from "./core.ts"
 import { EarshotError } from "./errors.ts"
-import type { WaitOptions } from "./waiters.ts"
+import { checkTimeout, signalOf, type WaitOptions } from "./waiters.ts"
 
 /** How a request is made. */
 export interface RequestOptions extends WaitOptions {
@@ -47,7 +47,9 @@ export function inFlight(
   id: Uint8Array | undefined,
   options: RequestOptions,
 ): Promise<Frame[]> {
-  const { timeout = 30_000, signal } = options
+  const { timeout = 30_000 } = options
+  const signal = signalOf(options)
+  checkTimeout(timeout)
   let retries = options.retries ?? 0
   if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
   return new Promise((resolve, reject) => {

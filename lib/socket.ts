@@ -26,7 +26,7 @@ import {
   type SendOptions,
   type SocketOptions,
 } from "./options.ts"
-import type { WaitOptions } from "./waiters.ts"
+import { signalOf, type WaitOptions } from "./waiters.ts"
 
 /** `receive()`'s: with the peer, or until a signal. */
 export interface ReceiveCallOptions extends WaitOptions {
@@ -48,7 +48,11 @@ export abstract class Socket<P extends Pattern = Pattern> {
   /** @internal */
   protected constructor(makePattern: PatternFactory<P>, options: object) {
     const settings = standardSettings()
+    if (typeof options !== "object" || (options as unknown) === null)
+      throw new EarshotError("EINVAL", `options are an object, not ${typeof options}`)
     const { clock = systemClock, ...rest } = options as { clock?: Clock }
+    if (typeof (clock as Clock | null)?.timeout !== "function")
+      throw new EarshotError("EINVAL", "clock must be a Clock")
     for (const [name, value] of Object.entries(rest)) {
       if (value === undefined) continue
       if (!(name in this)) throw new EarshotError("EINVAL", `this socket has no option ${name}`)
@@ -93,7 +97,7 @@ export abstract class Socket<P extends Pattern = Pattern> {
     const { scheme, address } = parseEndpoint(endpoint)
     const transport = core.transports.get(scheme)
     transport.check(address, "bind")
-    const signal = options?.signal
+    const signal = signalOf(options)
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
     const binding = new Binding(core, endpoint)
     const bound = binding.listen(transport, address)
@@ -127,7 +131,7 @@ export abstract class Socket<P extends Pattern = Pattern> {
     const { scheme, address } = parseEndpoint(endpoint)
     const transport = core.transports.get(scheme)
     const name = `${scheme}://${transport.check(address, "connect")}`
-    const signal = options?.signal
+    const signal = signalOf(options)
     if (signal?.aborted === true) return quiet(Promise.reject(signal.reason as Error))
     core.lastEndpoint = endpoint
     if (ONE_PER_ENDPOINT.has(core.pattern.type))

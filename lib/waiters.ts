@@ -11,6 +11,20 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** The signal among a call's options, if there is one. Throws EINVAL for what is none. */
+export function signalOf(options: WaitOptions | undefined): AbortSignal | undefined {
+  const signal = options?.signal ?? undefined
+  if (signal !== undefined && typeof signal.aborted !== "boolean")
+    throw new EarshotError("EINVAL", `a signal is an AbortSignal, not ${typeof signal}`)
+  return signal
+}
+
+/** A time limit of a call, in ms; below 0: none. Throws EINVAL for what is no number. */
+export function checkTimeout(timeout: number): void {
+  if (typeof timeout !== "number" || Number.isNaN(timeout))
+    throw new EarshotError("EINVAL", `a timeout is a number of milliseconds, not ${typeof timeout}`)
+}
+
 export interface Waiter<T, R> {
   readonly item: T
   settle(result: R): void
