@@ -4,9 +4,9 @@
  *   chunks   [ slab 0..n ][ a large frame ][ slab n..m ] ...
  *   slab     |--- in chunks already ---|from--- not yet ---at|        free        |
  */
-import { View, allocate, asFrame, sizeOf } from "../bytes.ts"
+import { View, allocate, asFrame } from "../bytes.ts"
 import type { Message } from "../contract.ts"
-import { SLAB, borrowSlab, returnSlab } from "./slabs.ts"
+import { SLAB, SMALL, borrowSlab, returnSlab } from "./slabs.ts"
 
 export const MORE = 1
 export const LONG = 2
@@ -25,6 +25,8 @@ export class Encoder {
   /** Bytes encoded since the last flush. */
   pending = 0
   private slab: Uint8Array | undefined
+  /** The last flush took more than a small slab. */
+  private busy = false
   private from = 0
   private at = 0
   private chunks: Uint8Array[] = []
@@ -41,7 +43,7 @@ export class Encoder {
     const size = frame.length
     if (size > COPY_MAX) return this.reference(flags, frame)
     let slab = this.slab
-    if (slab === undefined || this.at + size + HEAD_MAX > SLAB) slab = this.nextSlab()
+    if (slab === undefined || this.at + size + HEAD_MAX > slab.length) slab = this.nextSlab(size)
     let at = this.at
     const start = at
     if (size < 256) {
@@ -64,6 +66,7 @@ export class Encoder {
 
   flush(): readonly Uint8Array[] {
     this.cut()
+    this.busy = this.pending > SMALL
     const chunks = this.chunks
     this.chunks = []
     this.pending = 0
@@ -95,20 +98,21 @@ export class Encoder {
 
   private reference(flags: number, frame: Uint8Array): void {
     let slab = this.slab
-    if (slab === undefined || this.at + HEAD_MAX > SLAB) slab = this.nextSlab()
+    if (slab === undefined || this.at + HEAD_MAX > slab.length) slab = this.nextSlab(0)
     this.at = writeLongHead(slab, this.at, flags, frame.length)
     this.cut()
     this.chunks.push(asFrame(frame))
     this.pending += HEAD_MAX + frame.length
   }
 
-  private nextSlab(): Uint8Array {
-    if (this.slab !== undefined) {
+  private nextSlab(size: number): Uint8Array {
+    const more = this.slab !== undefined
+    if (more) {
       this.cut()
-      this.full.push(this.slab)
+      this.full.push(this.slab!)
     }
     this.from = this.at = 0
-    return (this.slab = borrowSlab())
+    return (this.slab = borrowSlab(more || this.busy || size + HEAD_MAX > SMALL))
   }
 
   /** What the slab has gathered becomes a chunk. */
@@ -141,9 +145,4 @@ export function commandBody(name: string, data: Uint8Array): Uint8Array {
   for (let i = 0; i < name.length; i++) body[i + 1] = name.charCodeAt(i)
   body.set(data, 1 + name.length)
   return body
-}
-
-/** What a message takes on the wire, roughly: for limits. */
-export function wireSize(message: Message): number {
-  return sizeOf(message) + message.length * HEAD_MAX
 }
