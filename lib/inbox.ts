@@ -10,7 +10,7 @@ import { throwLater } from "./events.ts"
 import type { Settings } from "./options.ts"
 import type { Pipe } from "./pipe.ts"
 import { Ring } from "./ring.ts"
-import { Waiters, type WaitOptions } from "./waiters.ts"
+import { signalOf, Waiters, type WaitOptions } from "./waiters.ts"
 
 /** A message and who sent it. */
 export interface Received {
@@ -116,7 +116,7 @@ export class Inbox {
     options: (WaitOptions & { withPeer?: boolean | undefined }) | undefined,
   ): Promise<Frame[] | Received> {
     if (this.handler !== undefined) return Promise.reject(new EarshotError("EBUSY", "receive beside onmessage"))
-    const signal = options?.signal
+    const signal = signalOf(options)
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
     const withPeer = options?.withPeer === true
     const pipe = this.active.peek()
