@@ -1,4 +1,5 @@
 // SOCKETS.md, "Waiting, refusing, errors": the ways to receive, events, and whose memory a frame is.
+import * as fc from "fast-check"
 import t from "tap"
 import { Dealer, Publisher, Pull, Push, Reply, Request, Router, Subscriber, type PeerInfo } from "../../lib/index.ts"
 import type { Core } from "../../lib/core.ts"
@@ -612,4 +613,96 @@ t.test("a listener of a drop may send: the send it interrupts reaches everybody"
     )
     t.ok(got.includes("wa"))
   }
+})
+
+t.test("however messages are received, each comes once and in order", async (t) => {
+  const ways = [
+    "send",
+    "sendMany",
+    "receive",
+    "aborted",
+    "tryReceive",
+    "receiveMany",
+    "onmessage",
+    "noHandler",
+    "pause",
+    "resume",
+    "iterate",
+    "settle",
+  ] as const
+  const step = fc.record({ way: fc.constantFrom(...ways), size: fc.nat(12) })
+  const marks = fc.record({ messages: fc.integer({ min: 1, max: 8 }), bytes: fc.constantFrom(0, 40, 4000) })
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), marks, marks, async (steps, mine, theirs) => {
+      const clock = strictClock(t)
+      const push = new Push({ clock, sendHighWaterMark: theirs.messages, sendHighWaterMarkBytes: theirs.bytes })
+      const pull = new Pull({ clock, receiveHighWaterMark: mine.messages, receiveHighWaterMarkBytes: mine.bytes })
+      await link(push, pull)
+      // What each call got, in the order of the calls.
+      const slots: number[][] = []
+      const slot = (): ((message: Buffer[] | undefined) => void) => {
+        const got: number[] = []
+        slots.push(got)
+        return (message) => {
+          if (message !== undefined) got.push(Number(message[0]))
+        }
+      }
+      const unlessAborted = (error: Error): void => {
+        if (error.message !== "aborted") throw error
+      }
+      const pending: Promise<unknown>[] = []
+      let sent = 0
+      let waiting = 0
+      for (const { way, size } of steps) {
+        if (way === "send" || way === "sendMany")
+          for (let n = way === "send" ? size : size * 5; n > 0; n--)
+            pending.push(push.send([String(sent++), Buffer.alloc(size * 3)]))
+        else if (way === "settle") await clock.settle()
+        else if (way === "pause") pull.pause()
+        else if (way === "resume") pull.resume()
+        else if (way === "noHandler") pull.onmessage = undefined
+        else if (way === "onmessage") {
+          const take = slot()
+          if (waiting === 0) pull.onmessage = (message) => (take(message), Number(message[0]) % 7 === 0 && pull.pause())
+        } else if (pull.onmessage !== undefined) continue
+        else if (way === "tryReceive") slot()(waiting > 0 ? undefined : pull.tryReceive())
+        else {
+          const take = slot()
+          const controller = new AbortController()
+          const { signal } = controller
+          waiting++
+          const done = (): void => void waiting--
+          const receiving =
+            way === "iterate"
+              ? pull[Symbol.asyncIterator]()
+                  .next()
+                  .then(({ value }) => take(value))
+              : way === "receiveMany"
+                ? pull.receiveMany(size + 1, { signal }).then((messages) => messages.forEach(take))
+                : pull.receive({ signal }).then(take)
+          pending.push(receiving.catch(unlessAborted).finally(done))
+          if (way === "aborted") controller.abort(new Error("aborted"))
+        }
+      }
+      // The rest comes to a handler, once those who wait have theirs.
+      for (let n = 0; n < 10_000 && waiting > 0; n++) {
+        if (push.stats().sent.count === sent) pending.push(push.send([String(sent++)]))
+        await clock.settle()
+      }
+      pull.onmessage = slot()
+      pull.resume()
+      await clock.until(Promise.all(pending))
+      await clock.settle()
+      const sorted = (numbers: number[]): boolean => numbers.every((n, i) => i === 0 || numbers[i - 1]! < n)
+      const firsts = slots.filter((got) => got.length > 0).map(([first]) => first!)
+      const all = slots.flat().toSorted((a, b) => a - b)
+      if (!sorted(firsts) || !slots.every(sorted)) throw new Error(`out of order: ${JSON.stringify(slots)}`)
+      if (all.length !== sent || all.some((n, i) => n !== i)) throw new Error(`not each once: ${JSON.stringify(all)}`)
+      await Promise.all([push.close(), pull.close()])
+      await clock.settle()
+      if (clock.holds !== 0) throw new Error(`held ${clock.holds} times`)
+    }),
+    { numRuns: 150 },
+  )
+  t.pass("150 histories")
 })
