@@ -36,8 +36,8 @@ export interface Asker {
   open(question: Question): void
   /** Asks somebody else. */
   reopen(question: Question): void
-  /** Forgets it. */
-  close(question: Question): void
+  /** Forgets it. `answered` false: nobody waits for its reply any more. */
+  close(question: Question, answered: boolean): void
 }
 
 export function inFlight(
@@ -54,17 +54,16 @@ export function inFlight(
   if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
   return new Promise((resolve, reject) => {
     core.clock.hold()
-    const leave = (): void => {
+    const leave = (answered: boolean): void => {
       if (!core.watchers.delete(look)) return
-      asker.close(question)
+      asker.close(question, answered)
       timer?.cancel()
       signal?.removeEventListener("abort", abort)
       core.clock.release()
     }
     const fail = (error: unknown): void => {
-      // Nobody waits any more: it isn't asked later, when an endpoint that is away comes back.
-      question.peer?.recall(question.message)
-      leave()
+      // What a closing socket still sends, it sends.
+      leave(core.closed)
       reject(error)
     }
     const abort = (): void => fail(signal!.reason)
@@ -76,7 +75,7 @@ export function inFlight(
       key: id === undefined ? undefined : keyOf(id),
       peer: undefined,
       reply(reply) {
-        leave()
+        leave(true)
         resolve(reply as Frame[])
       },
       lost() {

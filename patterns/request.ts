@@ -17,9 +17,13 @@ class RequestPattern implements Pattern, Asker {
   private readonly host: PatternHost
   private readonly settings: Settings
   private readonly balancer: Balancer
-  /** Of `request()`: all that are open, those with an id by their id. */
+  /** Of `request()`: all that are open. */
   readonly questions: Set<Question> = new Set()
+  /** Those that wait for a peer with room, in order. */
+  private readonly unasked = new Set<Question>()
+  /** Those with an id by their id, those without by the peer that was asked: one each. */
   private readonly byKey = new Map<string, Question>()
+  private readonly byPeer = new Map<Peer, Question>()
   /** Of `send`: the one whose reply is due. */
   private current: Question | undefined
   /** The reply to it has come and waits for the user. */
@@ -71,7 +75,9 @@ class RequestPattern implements Pattern, Asker {
   private failure: Error | undefined
 
   send(message: Message): boolean {
-    this.giveUpCurrent()
+    const old = this.replied ? undefined : this.current
+    // `relaxed`: without ids, a late reply to the one before would pass for the reply to this one.
+    if (old !== undefined && old.key === undefined) this.giveUp(old)
     const id = this.settings.correlate ? this.makeId() : undefined
     const question: Question = {
       message: id === undefined ? [EMPTY, ...message] : [id, EMPTY, ...message],
@@ -85,6 +91,7 @@ class RequestPattern implements Pattern, Asker {
       },
     }
     if (!this.ask(question)) return false
+    if (old?.key !== undefined) this.giveUp(old)
     // Replies to the request before, with `relaxed`, are stale.
     if (this.replied) this.host.discard("late")
     this.replied = false
@@ -102,16 +109,19 @@ class RequestPattern implements Pattern, Asker {
   open(question: Question): void {
     this.questions.add(question)
     if (question.key !== undefined) this.byKey.set(question.key, question)
-    this.ask(question)
+    if (!this.ask(question)) this.unasked.add(question)
   }
   /** Asks somebody else. */
   reopen(question: Question): void {
-    question.peer = undefined
-    this.tryAsk(question)
+    this.release(question)
+    if (!this.tryAsk(question)) this.unasked.add(question)
   }
-  close(question: Question): void {
+  close(question: Question, answered: boolean): void {
     this.questions.delete(question)
+    this.unasked.delete(question)
     if (question.key !== undefined) this.byKey.delete(question.key)
+    if (answered) this.release(question)
+    else this.giveUp(question)
     // The peer may be free for the next that has no id.
     if (question.key === undefined) this.askWaiting()
   }
@@ -134,10 +144,9 @@ class RequestPattern implements Pattern, Asker {
       this.replied = true
       return this.host.deliver(peer, body)
     }
-    const question = key === undefined ? this.withoutId(peer) : this.byKey.get(key)
-    if (question?.peer !== peer) return peer.dropped("late", 1, sizeOf(message))
-    this.close(question)
-    question.reply(body)
+    const question = key === undefined ? this.byPeer.get(peer) : this.byKey.get(key)
+    if (question?.peer === peer) question.reply(body)
+    else peer.dropped("late", 1, sizeOf(message))
   }
   onTake(_peer: Peer, message: Message): Message {
     this.current = undefined
@@ -153,19 +162,34 @@ class RequestPattern implements Pattern, Asker {
     return id
   }
 
-  private withoutId(peer: Peer): Question | undefined {
-    for (const question of this.questions) if (question.key === undefined && question.peer === peer) return question
-    return undefined
-  }
-
   /** Those who are there first: a question to an endpoint that is away waits for it to come back. */
   private ask(question: Question): boolean {
-    const busy = (peer: Peer): boolean => question.key === undefined && this.withoutId(peer) !== undefined
+    const busy = (peer: Peer): boolean => question.key === undefined && this.byPeer.has(peer)
     const asked =
       this.balancer.send(question.message, (peer) => !peer.online || busy(peer)) ||
       this.balancer.send(question.message, busy)
-    if (asked) question.peer = this.balancer.last
-    return asked
+    if (!asked) return false
+    question.peer = this.balancer.last
+    if (question.key === undefined && this.questions.has(question)) this.byPeer.set(question.peer!, question)
+    return true
+  }
+
+  /** Nobody is asked any more. */
+  private release(question: Question): void {
+    const { peer } = question
+    if (peer !== undefined && this.byPeer.get(peer) === question) this.byPeer.delete(peer)
+    question.peer = undefined
+  }
+
+  /** Nobody waits for its reply any more: it isn't sent later, and without an id its late reply must not pass for another's. */
+  private giveUp(question: Question): void {
+    const { peer, message, key } = question
+    this.release(question)
+    if (question === this.current) this.current = undefined
+    if (peer === undefined || peer.recall(message) || key !== undefined) return
+    peer.close(new EarshotError("ECANCELED", "nobody waits for its reply any more"))
+    // Encoded and not sent: it has come back.
+    for (const back of peer.unsent()) if (back[0]!.length === 0) peer.recall(back)
   }
 
   private tryAsk(question: Question): boolean {
@@ -181,40 +205,31 @@ class RequestPattern implements Pattern, Asker {
   private askWaiting(): void {
     const { current } = this
     if (current !== undefined && current.peer === undefined && !this.replied) this.tryAsk(current)
-    for (const question of this.questions)
-      if (question.peer === undefined && !this.tryAsk(question) && question.key !== undefined) return
-  }
-
-  /** `relaxed`: without ids, a late reply to the request before would pass for the reply to this one. */
-  private giveUpCurrent(): void {
-    const { current } = this
-    if (current?.peer === undefined || current.key !== undefined || this.replied) return
-    this.current = undefined
-    if (current.peer.recall(current.message)) return
-    current.peer.close(new EarshotError("ECANCELED", "a new request takes the place of the one under way"))
-    // Encoded and not sent: it has come back.
-    for (const message of current.peer.unsent()) current.peer.recall(message)
+    let plainToo = true
+    for (const question of this.unasked) {
+      const plain = question.key === undefined
+      if (plain && !plainToo) continue
+      if (this.tryAsk(question)) this.unasked.delete(question)
+      else if (plain) plainToo = false
+      else return
+    }
   }
 
   /** `unsent` questions were never asked: they stay with an endpoint that may come back, or go to somebody else. */
   private leave(peer: Peer, unsent: readonly Message[], forGood = false): void {
     const open = [...this.questions]
     if (this.current !== undefined && !this.replied) open.push(this.current)
+    // Known by their beginning, since they may have been encoded and decoded: ids differ, and without there is one a peer.
+    const held = new Set(unsent.map((message) => keyOf(message[0]!)))
     for (const question of open) {
       if (question.peer !== peer) continue
-      const held = unsent.some((message) => sameStart(message, question.message))
-      if (!held) question.lost()
-      else if (forGood) {
-        question.peer = undefined
-        this.tryAsk(question)
-      }
+      const unasked = held.has(keyOf(question.message[0]!))
+      if (unasked && !forGood) continue
+      this.release(question)
+      if (!unasked) question.lost()
+      else if (!this.tryAsk(question) && question !== this.current) this.unasked.add(question)
     }
   }
-}
-
-/** The same question, possibly encoded and decoded since: ids differ, and without ids there is one for each peer. */
-function sameStart(a: Message, b: Message): boolean {
-  return keyOf(a[0]!) === keyOf(b[0]!)
 }
 
 type Own = Pick<PatternOptions, "routingId" | "probeRouter" | "correlate" | "relaxed">
@@ -233,10 +248,11 @@ export class Request extends Duplex<RequestPattern> {
   }
 
   /**
-   * Asks and resolves to the reply. Any number may be in flight: an id goes before the message, which REP and every ROUTER
-   * that returns the whole envelope give back. `correlate: false` sends none, for ROUTER programs that expect three frames:
-   * then one is in flight per peer. Rejects TIMEOUT after `timeout` ms (30,000); PEER_LOST when the peer that was asked is
-   * gone and `retries` (0), each to another peer, are used up; EFSM between a `send` and its reply; EBADF; EAGAIN when
+   * Asks and resolves to the reply. Any number may be in flight: an id goes before the message, which REP and every
+   * ROUTER that returns the whole envelope give back. `correlate: false` sends none, for ROUTER programs that expect
+   * three frames: then one is in flight per peer, and giving it up ends the connection, lest its late reply pass for
+   * another's. Rejects TIMEOUT after `timeout` ms (30,000); PEER_LOST when the peer that was asked is gone and
+   * `retries` (0), each to another peer, are used up; EFSM between a `send` and its reply; EBADF; EAGAIN when
    * `maxPending` wait; or with the signal's reason. Late replies are counted as drops.
    */
   request(message: MessageLike, options: RequestOptions = {}): Promise<Frame[]> {

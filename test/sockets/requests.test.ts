@@ -1,5 +1,6 @@
 // SOCKETS.md, "Requests": request() with many in flight, send and receive in turns, and what becomes of both when a peer goes.
 import { getEventListeners } from "node:events"
+import * as fc from "fast-check"
 import t from "tap"
 import { Dealer, Reply, Request, Router } from "../../lib/index.ts"
 import { fake, FakeLink } from "../support/fake.ts"
@@ -270,6 +271,30 @@ t.test("correlate: false sends no id, and one is in flight per peer", async (t) 
   t.equal(text(await clock.until(answer)), "yes")
 })
 
+t.test("without an id, a reply that comes too late never passes for another's: the connection ends", async (t) => {
+  const clock = strictClock(t)
+  const request = tidy(t, new Request({ clock }))
+  await request.bind("fake://no-id")
+  const left = events(request, "disconnect")
+  const first = fake.connect("no-id").shake("ROUTER")
+  const late = watch(request.request("first", { correlate: false, timeout: 100 }))
+  const other = request.request("second", { correlate: false })
+  await clock.advance(100)
+  t.equal(late.state, "TIMEOUT")
+  t.equal(left[0]?.error?.code, "ECANCELED")
+  t.equal(first.ended, "destroyed")
+  first.say("", "to the first")
+  const next = fake.connect("no-id").shake("ROUTER")
+  await clock.settle()
+  t.equal(text(next.messages[0]), "|second")
+  next.say("", "to the second")
+  t.equal(text(await clock.until(other)), "to the second")
+  const withId = watch(request.request("third", { timeout: 100 }))
+  await clock.advance(100)
+  t.equal(withId.state, "TIMEOUT")
+  t.equal(next.ended, undefined, "one with an id costs no connection")
+})
+
 t.test("send and receive put no id, unless the option correlate is set", async (t) => {
   const clock = strictClock(t)
   for (const correlate of [false, true]) {
@@ -460,4 +485,87 @@ t.test("with probeRouter, the Router knows of it before the first request", asyn
   const message = await clock.until(router.receive())
   await router.send(message)
   t.equal(text(await clock.until(answer)), "x")
+})
+
+t.test("whatever peers do, every request ends once: with its own reply, or with a reason", async (t) => {
+  const ways = [
+    "ask",
+    "ask",
+    "ask",
+    "answer",
+    "answer",
+    "twice",
+    "connect",
+    "hangUp",
+    "advance",
+    "abort",
+    "block",
+  ] as const
+  const step = fc.record({ way: fc.constantFrom(...ways), n: fc.nat(1000), correlate: fc.boolean() })
+  let count = 0
+  const seen: Record<string, number> = {}
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 30, maxLength: 80 }), async (steps) => {
+      const clock = strictClock(t)
+      const request = new Request({ clock, sendHighWaterMark: 3 })
+      const name = `chaos-${++count}`
+      await request.bind(`fake://${name}`)
+      let peers = [fake.connect(name).shake("REP"), fake.connect(name).shake("REP")]
+      const answered = new Map<FakeLink, number>()
+      const outcomes: (string | undefined)[] = []
+      const controllers: AbortController[] = []
+      const reply = (peer: FakeLink, message: Uint8Array[]): void =>
+        peer.say(...message.slice(0, -1), `re ${text(message.slice(-1))}`)
+      for (const { way, n, correlate } of steps) {
+        const peer = peers[n % Math.max(1, peers.length)]
+        if (way === "ask") {
+          const index = outcomes.push(undefined) - 1
+          const controller = new AbortController()
+          controllers.push(controller)
+          const end = (what: string): void => {
+            if (outcomes[index] !== undefined) throw new Error(`request ${index} ended twice`)
+            outcomes[index] = what
+          }
+          const options = { correlate, retries: n % 3, timeout: n % 5 === 0 ? 500 : 30_000, signal: controller.signal }
+          request.request(`question ${index}`, options).then(
+            (message) => end(text(message) === `re question ${index}` ? "replied" : `wrong: ${text(message)}`),
+            (error: { code?: string; message: string }) => end(error.code ?? error.message),
+          )
+        } else if (way === "connect")
+          peers.push(fake.connect(name, { room: n % 4 === 0 ? 400 : Infinity }).shake("REP"))
+        else if (way === "advance") await clock.advance(n)
+        else if (way === "abort") controllers[n % Math.max(1, controllers.length)]?.abort(new Error("aborted"))
+        else if (peer === undefined) continue
+        else if (way === "block") peer.open(n)
+        else if (way === "hangUp") {
+          peer.hangUp(n % 2 === 0 ? new Error("lost") : undefined)
+          peers = peers.filter((each) => each !== peer)
+          await clock.settle()
+        } else {
+          await clock.settle()
+          const next = answered.get(peer) ?? 0
+          const message = peer.messages[next]
+          if (message === undefined) continue
+          answered.set(peer, next + 1)
+          reply(peer, message)
+          // Without an id, a second reply would pass for that to the next question: no REP sends one.
+          if (way === "twice" && message[0]!.length === 4) reply(peer, message)
+        }
+      }
+      await clock.advance(31_000)
+      for (const outcome of outcomes) {
+        if (outcome === undefined || !["replied", "aborted", "TIMEOUT", "PEER_LOST"].includes(outcome))
+          throw new Error(`ended with ${outcome}`)
+        seen[outcome] = (seen[outcome] ?? 0) + 1
+      }
+      request.linger = 0
+      await request.close()
+      await clock.settle()
+      if (clock.holds !== 0) throw new Error(`held ${clock.holds} times`)
+      if (clock.timers !== 0) throw new Error(`${clock.timers} timers are left`)
+    }),
+    { numRuns: 200 },
+  )
+  for (const outcome of ["replied", "aborted", "TIMEOUT", "PEER_LOST"])
+    t.ok(seen[outcome]! > 20, `${outcome}: ${seen[outcome]}`)
 })
