@@ -173,8 +173,15 @@ export function marks(t: Test, subject: Subject): void {
       }
       await full()
       const second = publisher.send(["a", "second"])
-      await slow.close()
+      await slow.unsubscribe("a")
       await second
+      t.ok(publisher.trySend(["a", "for the other alone"]))
+      void slow.subscribe("a")
+      await publisher.ready({ topic: "a", subscribers: 2 })
+      await full()
+      const third = publisher.send(["a", "third"])
+      await slow.close()
+      await third
       t.equal(drops(publisher, "full"), 0)
     }
   })

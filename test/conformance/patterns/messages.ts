@@ -114,6 +114,22 @@ export function messages(t: Test, subject: Subject): void {
       t.equal(await next(receiver), expected("last"))
     })
 
+  t.test("Reply with onmessage gets the next request when it has answered, however late", async (t) => {
+    const kit = new Kit(t, subject)
+    const reply = kit.make("Reply")
+    const requests = Array.from({ length: 5 }, () => kit.make("Request"))
+    await kit.link(reply, ...requests)
+    let busy = 0
+    reply.onmessage = async (message) => {
+      t.equal(++busy, 1, "one at a time")
+      await fence(reply)
+      busy--
+      await reply.send(message)
+    }
+    for (const [i, request] of requests.entries()) await request.send(String(i))
+    t.strictSame(await Promise.all(requests.map((request) => next(request))), range(0, 5))
+  })
+
   t.test("Request: every way to receive gives the reply", async (t) => {
     const kit = new Kit(t, subject)
     const [request, reply] = [kit.make("Request"), kit.make("Reply")]

@@ -73,6 +73,16 @@ export function pubsub(t: Test, subject: Subject): void {
     t.strictSame(await got(subscriber), ["a"], "and do not go below zero")
   })
 
+  t.test("what comes for a topic that was left is not given, though its publisher could not know", async (t) => {
+    const [publisher, subscriber] = await news(new Kit(t, subject))
+    await subscriber.subscribe("a", "b")
+    const left = subscriber.unsubscribe("a")
+    for (const message of ["a", "b"]) await publisher.send(message)
+    await left
+    t.strictSame(await got(subscriber), ["b"])
+    t.equal(subscriber.stats().received.count, 2)
+  })
+
   t.test("one subscriber's topics are no other's", async (t) => {
     const [publisher, first, second] = await news(new Kit(t, subject))
     await Promise.all([first.subscribe("a", "both"), second.subscribe("b", "both")])

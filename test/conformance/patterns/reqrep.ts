@@ -267,6 +267,36 @@ export function reqrep(t: Test, subject: Subject): void {
     t.equal(await code(request.receive()), "EFSM")
   })
 
+  t.test("a second reply to the same request is none, even before the first is read", async (t) => {
+    for (const correlate of [false, true]) {
+      const kit = new Kit(t, subject)
+      const [request, router] = [kit.make("Request", { correlate }), kit.make("Router")]
+      await kit.link(router, request)
+      await request.send("a")
+      const frames = await router.receive()
+      await router.send(frames)
+      await router.send(frames)
+      await fence(router)
+      t.equal(request.peers[0]!.waiting, 1)
+      t.equal(await next(request), "a")
+      t.equal(drops(request, "late"), 1)
+    }
+  })
+
+  t.test("who is there is asked before an endpoint that is away", async (t) => {
+    const kit = new Kit(t, subject)
+    const request = kit.make("Request")
+    void request.connect(await kit.place())
+    const reply = kit.make("Reply")
+    await kit.link(reply, request)
+    echo(reply)
+    for (const n of range(0, 5)) {
+      await request.send(n)
+      t.equal(await next(request), n)
+      t.equal(text(await request.request(n)), n)
+    }
+  })
+
   t.test("a reply without the delimiter breaks the protocol, and the connection", async (t) => {
     const kit = new Kit(t, subject)
     const [request, router] = [kit.make("Request"), kit.make("Router")]

@@ -225,6 +225,36 @@ export function routing(t: Test, subject: Subject): void {
     },
   )
 
+  t.test("the name that a Router gives one it connects to lasts as long as that", async (t) => {
+    const kit = new Kit(t, subject)
+    const router = kit.make("Router", { mandatory: true })
+    const first = kit.make("Dealer")
+    const endpoint = await kit.link(first, router)
+    await first.send("hello")
+    const [id] = await router.receive()
+    const left = event(router, "disconnect")
+    await first.close()
+    await left
+    await router.send([id!, "for whoever is there"])
+    const second = kit.make("Dealer")
+    await second.bind(endpoint)
+    t.equal(await next(second), "for whoever is there")
+    await second.send("me")
+    t.strictSame((await router.receive())[0], id)
+  })
+
+  t.test("a rival that is away does not take the name over", async (t) => {
+    const kit = new Kit(t, subject)
+    const router = kit.make("Router", { mandatory: true })
+    const [first, second] = [kit.make("Dealer", { routingId: "same" }), kit.make("Dealer", { routingId: "same" })]
+    const endpoint = await kit.link(first, router)
+    await kit.link(second, router)
+    await second.close()
+    await peers(router, 1)
+    await router.disconnect(endpoint)
+    t.equal(await code(router.send(["same", "anybody?"])), "EHOSTUNREACH")
+  })
+
   t.test("with mandatory, what waits for room for an absent peer keeps its place", async (t) => {
     const kit = new Kit(t, subject)
     const router = kit.make("Router", { mandatory: true, sendHighWaterMark: 4 })
