@@ -223,7 +223,7 @@ class RequestPattern implements Pattern, Asker {
     const held = new Set(unsent.map((message) => keyOf(message[0]!)))
     for (const question of open) {
       if (question.peer !== peer) continue
-      const unasked = held.has(keyOf(question.message[0]!))
+      const unasked = held.has(keyOf(question.message[0]!)) || (forGood && peer.recall(question.message))
       if (unasked && !forGood) continue
       this.release(question)
       if (!unasked) question.lost()

@@ -222,6 +222,71 @@ t.test("requests wait for a peer with room, and are asked in order", async (t) =
   t.strictSame([large.state, fits.state], ["EMSGSIZE", "done"], "one that is too large for who comes is told so")
 })
 
+t.test("one without an id that waits for its turn holds up none that has one", async (t) => {
+  const clock = strictClock(t)
+  const request = tidy(t, new Request({ clock, sendHighWaterMark: 1 }))
+  await request.bind("fake://held-up")
+  const peer = fake.connect("held-up", { room: 1000 }).shake("ROUTER")
+  const big = Buffer.alloc(70_000)
+  const all = [
+    request.request("in flight", { correlate: false }),
+    request.request(big),
+    request.request(big),
+    request.request("waits for its turn", { correlate: false }),
+    request.request("has an id"),
+  ]
+  await clock.settle()
+  t.equal(peer.messages.length, 1, "the rest has no room")
+  peer.open()
+  await clock.settle()
+  t.strictSame(
+    peer.messages.map((message) => text(message.slice(-1))!.slice(0, 9)),
+    ["in flight", big.toString().slice(0, 9), big.toString().slice(0, 9), "has an id"],
+  )
+  for (const message of peer.messages.splice(0)) peer.say(...message.slice(0, -1), "yes")
+  await clock.settle()
+  peer.say("", "yes")
+  t.equal((await clock.until(Promise.all(all))).length, 5)
+})
+
+t.test("disconnect(): what was not asked goes elsewhere, what was is lost, and what else waits is sent", async (t) => {
+  const clock = strictClock(t)
+  const request = tidy(t, new Request({ clock }))
+  let dialled!: FakeLink
+  fake.onDial = () => (dialled = new FakeLink("fake://left", { room: 1000 }))
+  void request.connect("fake://left")
+  await clock.settle()
+  const peer = dialled.shake("ROUTER")
+  const big = Buffer.alloc(70_000)
+  const asked = [request.request("plain", { correlate: false }), request.request(big)].map(watch)
+  const waiting = [request.request("goes"), request.request("elsewhere")].map(watch)
+  await clock.settle()
+  const leaving = watch(request.disconnect("fake://left"))
+  await clock.settle()
+  t.strictSame(
+    asked.map(({ state }) => state),
+    ["PEER_LOST", "PEER_LOST"],
+  )
+  t.equal(leaving.state, "pending")
+  const reply = tidy(t, new Reply({ clock }))
+  reply.onmessage = (message) => void reply.send(message)
+  await link(request, reply)
+  await clock.settle()
+  t.strictSame(
+    waiting.map(({ state }) => state),
+    ["done", "done"],
+  )
+  peer.open()
+  await clock.settle()
+  t.equal(leaving.state, "done")
+  t.strictSame(
+    peer.messages.map((message) => message.at(-1)!.length),
+    [5, 70_000],
+    "none of them twice",
+  )
+  t.equal(peer.ended, "closed", "in good order")
+})
+
 t.test("correlate: false sends no id, and one is in flight per peer", async (t) => {
   const clock = strictClock(t)
   const request = tidy(t, new Request({ clock }))

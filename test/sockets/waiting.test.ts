@@ -1,5 +1,6 @@
 // SOCKETS.md, "Waiting, refusing, errors": endpoints, connect(), signals, who waits in line, and whose turn it is.
 import { getEventListeners } from "node:events"
+import { constants } from "node:os"
 import t from "tap"
 import {
   Dealer,
@@ -731,6 +732,19 @@ t.test("relaxed: a new request takes the place of the old one", async (t) => {
       await router.send([...last.slice(0, -1), "B"])
       t.equal(text(await clock.until(request.receive())), "B")
 
+      // The first was not even written: its endpoint is away.
+      const away = tidy(t, new Request({ clock, relaxed: true, correlate }))
+      const place = freshName()
+      void away.connect(place)
+      await away.send("never asked")
+      await away.send("asked")
+      await router.bind(place)
+      const only = await clock.until(router.receive())
+      t.equal(text(only.slice(-1)), "asked")
+      await router.send(only)
+      t.equal(text(await clock.until(away.receive())), "asked")
+      await clock.until(away.close())
+
       // A reply that waits when the next request is sent is stale.
       await request.send("c")
       const third = await clock.until(router.receive())
@@ -747,6 +761,14 @@ t.test("relaxed: a new request takes the place of the old one", async (t) => {
 t.test("every code is in the table, and errors keep their cause", async (t) => {
   for (const name of "EAGAIN EFSM EHOSTUNREACH EADDRINUSE EINVAL EBADF ENOENT EPROTONOSUPPORT EMSGSIZE".split(" "))
     t.ok(name in codes, name)
+  const ours = ["PEER_LOST", "TIMEOUT", "VERSION", "MECHANISM", "INCOMPATIBLE", "REFUSED", "LIMIT"]
+  // EFSM is libzmq's own, ENOTFOUND the resolver's.
+  const theirs = new Set([...Object.keys(constants.errno), "EFSM", "ENOTFOUND"])
+  t.strictSame(
+    Object.keys(codes).filter((code) => !theirs.has(code)),
+    ours,
+    "libzmq's errno names where it has one, ours otherwise",
+  )
   const error = new EarshotError("EINVAL", "why", "because")
   t.match(error, { name: "EarshotError", code: "EINVAL", message: "why", cause: "because" })
   t.ok(error instanceof Error)
