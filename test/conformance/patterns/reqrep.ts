@@ -212,6 +212,13 @@ export function reqrep(t: Test, subject: Subject): void {
       const kit = new Kit(t, subject)
       const [request, reply] = [kit.make("Request"), kit.make("Reply")]
       const endpoint = await kit.link(request, reply)
+      const exchange = async (question: string): Promise<void> => {
+        await request.send(question)
+        t.equal(await next(reply), question)
+        await reply.send(`to ${question}`)
+        t.equal(await next(request), `to ${question}`)
+      }
+      await exchange("older")
       await request.send("old")
       await until("the question", () => reply.peers[0]!.waiting === 1)
       const left = event(reply, "disconnect")
@@ -227,6 +234,7 @@ export function reqrep(t: Test, subject: Subject): void {
       }
       t.equal(await next(request), "to new")
       t.equal(drops(reply, "disconnected"), 1)
+      await exchange("newer")
     },
   )
 

@@ -166,7 +166,7 @@ export function fill(socket: Sends, from: number, make: (n: number) => MessageLi
 
 /** It was at its mark, and has not drained so far that it takes more. Exactly how full it is, is the system's business. */
 export function isFull(peer: earshot.PeerInfo, mark: number): boolean {
-  return peer.queued > (mark + 1) >> 1
+  return peer.queued > mark >> 1
 }
 
 export function range(from: number, to: number): string[] {
