@@ -2,4 +2,4 @@ import t from "tap"
 import { patternConformance } from "../conformance/patterns/index.ts"
 
 let count = 0
-patternConformance(t, { name: "inproc", endpoint: () => `inproc://patterns-${++count}` })
+patternConformance(t, { name: "inproc", endpoint: () => `inproc://patterns-${++count}`, wildcard: "inproc://*" })

@@ -35,6 +35,8 @@ const doubles: [SocketName, SocketName, boolean][] = [
 ]
 
 export function endpoints(t: Test, subject: Subject): void {
+  const { wildcard = "" } = subject
+
   t.test("lastEndpoint tells where a socket was bound, or connected", async (t) => {
     const kit = new Kit(t, subject)
     const [push, pull] = [kit.make("Push"), kit.make("Pull")]
@@ -251,15 +253,40 @@ export function endpoints(t: Test, subject: Subject): void {
       "ENOENT",
       "another's",
     )
-    const asked = subject.endpoint()
-    if (asked.includes("*"))
-      t.equal(
-        thrown(() => pull.unbind(asked)),
-        "ENOENT",
-        "a wildcard names none of what it became",
-      )
     t.strictSame(pull.peers, [])
   })
+
+  t.test(
+    "a wildcard becomes a new endpoint each time, by whose name alone it can be unbound",
+    { skip: wildcard === "" && "there is none" },
+    async (t) => {
+      const kit = new Kit(t, subject)
+      const pull = kit.make("Pull")
+      const ends: string[] = []
+      for (let n = 0; n < 3; n++) {
+        await pull.bind(wildcard)
+        ends.push(pull.lastEndpoint!)
+      }
+      t.equal(new Set(ends).size, 3)
+      t.notOk(ends.join(" ").includes("*"))
+      t.equal(
+        thrown(() => pull.unbind(wildcard)),
+        "ENOENT",
+      )
+      t.equal(
+        thrown(() => pull.connect(wildcard)),
+        "EINVAL",
+      )
+      for (const [i, end] of ends.entries()) {
+        const push = kit.make("Push")
+        await push.connect(end)
+        await push.send(String(i))
+        t.equal(await next(pull), String(i))
+        await pull.unbind(end)
+        await peers(push, 0)
+      }
+    },
+  )
 
   t.test("a closed socket does nothing more", async (t) => {
     const kit = new Kit(t, subject)

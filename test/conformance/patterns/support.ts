@@ -11,6 +11,8 @@ export interface Subject {
   readonly name: string
   /** Something to bind that nobody is bound to: a new one each time, or a wildcard. */
   endpoint(): string
+  /** What `bind` takes for a name of its own choice; left out where there is no such thing. */
+  readonly wildcard?: string
   /** Another library's sockets in place of ours. */
   readonly sockets?: Sockets
 }
