@@ -313,6 +313,35 @@ const attacks: Attack[] = [
     name: "messages to those who receive none",
     run: async (victim) => ({ most: 2, state: await push(victim) }),
   },
+  ...(["Pull", "Router", "Publisher", "XPublisher", "Reply", "Pair"] as const).map((name): Attack => ({
+    name: `connections to a ${name} that come and go`,
+    async run(victim) {
+      const type = { Pull: "PUSH", Router: "DEALER", Publisher: "SUB", XPublisher: "SUB", Reply: "REQ", Pair: "PAIR" }[
+        name
+      ]
+      await victim.make(name)
+      // The first ones make what stays.
+      let first = 0
+      for (let round = 0; round < 5; round++) {
+        for (let i = 0; i < 50; i++) {
+          const id = property("Identity", `peer ${round} ${i}`)
+          const bytes = Buffer.concat([
+            hello(type, id),
+            command("SUBSCRIBE", Buffer.from(`topic ${round} ${i}`)),
+            ping(),
+          ])
+          const peer = await victim.peer(bytes.subarray(0, i % 2 === 0 ? bytes.length : (i * 7) % bytes.length))
+          peer.socket.end()
+        }
+        const { growth } = await victim.until(({ ends }) => ends.length === (round + 1) * 50)
+        for (const peer of victim.peers.splice(0)) peer.hangUp()
+        if (round === 0) first = growth
+      }
+      const state = await victim.order({ do: "state" })
+      if (state.peers > 0) throw new Error(`${state.peers} peers are left`)
+      return { most: first + 0.6, state }
+    },
+  })),
 ]
 
 async function push(victim: Victim): Promise<State> {
@@ -347,7 +376,7 @@ t.test("memory", async (t) => {
     const begin = Date.now()
     try {
       const { most, state } = await attack.run(victim)
-      t.ok(state.growth <= most, `${attack.name}: ${state.growth.toFixed(1)} of ${most} MiB (${Date.now() - begin} ms)`)
+      t.ok(state.growth <= most, `${attack.name}: ${state.growth.toFixed(1)} of ${most.toFixed(1)} MiB (${Date.now() - begin} ms)`)
       await victim.leave()
     } catch (error) {
       t.fail(attack.name, { error: String(error), of: attack.name })

@@ -10,8 +10,8 @@ import { Ends } from "./support/ends.ts"
 import { EvilTransport, type EvilLink } from "./support/evil-transport.ts"
 import { judge, type Limits } from "./support/model.ts"
 import { mutate, stream } from "./support/mutate.ts"
-import { makeWorld } from "./support/worlds.ts"
-import { typeNames, type TypeName } from "./support/zmtp.ts"
+import { checkHeard, makeWorld } from "./support/worlds.ts"
+import { greeting, ready, typeNames, type TypeName } from "./support/zmtp.ts"
 
 // A pending connect() keeps no process alive.
 const alive = setInterval(() => {}, 60_000)
@@ -65,6 +65,7 @@ for (const type of typeNames) {
           const received = socket.stats().received.count - before
           const wanted = code === "LIMIT" ? 0 : verdict.messages.length
           if (received !== wanted) throw about(`${received} messages and not ${wanted}`)
+          checkHeard(world, role === "bound" ? link.remote : "evil://there", verdict.messages)
           if (code === undefined && index % 50 === 0) await clock.until(world.exchange(false))
           const orderly = !link.ended
           link.hangUp()
@@ -89,3 +90,36 @@ for (const type of typeNames) {
       t.equal(clock.timers, 0, "no timer is left")
     })
 }
+
+t.test("a handshake has its time, however its bytes trickle", async (t) => {
+  const clock = virtualClock({ seed })
+  for (const role of ["bound", "connecting"] as const) {
+    const world = await makeWorld("PULL", clock, { handshakeInterval: 10_000 })
+    const { socket } = world
+    const ends = new Ends(socket)
+    const name = `trickle-${role}`
+    const links: EvilLink[] = []
+    evil.onDial = (link) => void links.push(link)
+    if (role === "bound") {
+      await socket.bind(`evil://${name}`)
+      for (let i = 0; i < 3; i++) links.push(evil.connect(name))
+    } else socket.connect(`evil://${name}`).catch(() => {})
+    await clock.settle()
+    // All of the greeting and some of READY, a byte each time; nothing at all; all but the last byte at once.
+    const bytes = Buffer.concat([greeting(), ready("PUSH")])
+    links[2]?.feed(bytes.subarray(0, -1))
+    for (let ms = 0; ms < 10_000; ms += 125) {
+      if (links.some(({ ended }) => ended)) t.fail(`ended after ${ms} ms`)
+      links[0]!.feed(bytes.subarray(ms / 125, ms / 125 + 1))
+      await clock.advance(125)
+    }
+    t.strictSame(
+      ends.take().map(({ event, error }) => [event, error?.code]),
+      links.slice(0, 3).map(() => ["handshake", "ETIMEDOUT"]),
+      role,
+    )
+    t.ok(links.slice(0, 3).every(({ ended }) => ended))
+    await clock.until(world.exchange(true))
+    await clock.until(world.close())
+  }
+})

@@ -1,13 +1,14 @@
 // Random and mutated bytes over real TCP, to every socket type, bound and connecting: the connection ends exactly when
 // and as it must, and the socket goes on exchanging messages with a good peer.
 import t from "tap"
+import { Pull } from "../../lib/index.ts"
 import { cases, type Chance } from "./support/chance.ts"
 import { Ends } from "./support/ends.ts"
 import { evilServer, evilTo, type EvilPeer } from "./support/evil-tcp.ts"
 import { judge, type Limits } from "./support/model.ts"
 import { mutate, stream } from "./support/mutate.ts"
-import { makeWorld } from "./support/worlds.ts"
-import { typeNames } from "./support/zmtp.ts"
+import { checkHeard, makeWorld } from "./support/worlds.ts"
+import { greeting, message, ready, typeNames } from "./support/zmtp.ts"
 
 // A pending connect() keeps no process alive.
 const alive = setInterval(() => {}, 60_000)
@@ -27,7 +28,7 @@ for (const type of typeNames) {
       await socket.bind("tcp://127.0.0.1:*")
       const endpoint = socket.lastEndpoint!
 
-      const attack = async (chance: Chance, bytes: Buffer): Promise<void> => {
+      const attack = async (chance: Chance, bytes: Buffer): Promise<() => void> => {
         const verdict = judge(bytes, type, limits)
         const code = type === "PAIR" && verdict.established ? "LIMIT" : verdict.code
         const talk = (peer: EvilPeer): void => {
@@ -58,6 +59,7 @@ for (const type of typeNames) {
         if (event !== (joined ? "disconnect" : "handshake") || error?.code !== wanted)
           throw new Error(`${event} ${error} and not ${wanted}, of ${bytes.toString("hex")}`)
         if (ends.take(address).length > 0) throw new Error("a second event")
+        return () => checkHeard(world, address, verdict.messages)
       }
 
       await cases(t, CASES / AT_ONCE, async (chance) => {
@@ -67,10 +69,54 @@ for (const type of typeNames) {
         })
         // Meanwhile.
         for (let i = 0; i < 3; i++) await world.exchange(false)
-        await Promise.all(all)
+        const checks = await Promise.all(all)
         await world.exchange(true)
+        // Only now: what was delivered stays as it is, whatever comes after it.
+        for (const check of checks) check()
       })
       t.equal(socket.peers.length, 1, "only the good peer is left")
       await world.close()
     })
 }
+
+t.test("frames of all sizes, however cut, arrive as they were and stay so", async (t) => {
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  const pull = new Pull({ receiveHighWaterMark: 3, receiveTimeout: 10_000, linger: 0 })
+  t.teardown(() => pull.close())
+  await pull.bind("tcp://127.0.0.1:*")
+  await cases(t, 60, async (chance) => {
+    const size = (): number =>
+      chance.maybe(0.3) ? chance.below(400_000) : chance.maybe(0.5) ? chance.size() : chance.below(10_000)
+    // Bytes that tell where they belong: of message, frame and place.
+    const sent = Array.from({ length: chance.between(1, 12) }, () =>
+      Array.from({ length: chance.between(1, 3) }, () => {
+        const frame = Buffer.allocUnsafe(size())
+        const first = chance.below(251)
+        for (let i = 0; i < frame.length; i++) frame[i] = (first + i) % 251
+        return frame
+      }),
+    )
+    const bytes = Buffer.concat([greeting(), ready("PUSH"), ...sent.map((frames) => message(...frames))])
+    const peer = await evilTo(pull.lastEndpoint!, false)
+    const speak = async (): Promise<void> => {
+      const most = chance.pick([1000, 5000, 70_000, 300_000])
+      for (let at = 0; at < bytes.length;) {
+        const end = at + chance.between(1, most)
+        peer.say(bytes.subarray(at, end))
+        at = end
+        if (chance.maybe(0.5)) await turn()
+      }
+    }
+    const speaking = speak()
+    const found: Buffer[][] = []
+    while (found.length < sent.length) {
+      if (chance.maybe(0.3)) await turn()
+      found.push(await pull.receive())
+    }
+    await speaking
+    peer.hangUp()
+    for (const [i, frames] of sent.entries())
+      if (frames.length !== found[i]!.length || frames.some((frame, j) => !frame.equals(found[i]![j]!)))
+        throw new Error(`message ${i}, of frames of ${frames.map(({ length }) => length).join()} bytes`)
+  })
+})

@@ -16,12 +16,15 @@ import {
   XSubscriber,
   type Clock,
   type Frame,
+  type MessageHandler,
 } from "../../../lib/index.ts"
 import type { Socket } from "../../../lib/socket.ts"
 import type { TypeName } from "./zmtp.ts"
 
 export interface World {
   readonly type: TypeName
+  /** By address: what evil peers sent that was delivered, where all of it must be. */
+  readonly heard: Map<string, Frame[][]> | undefined
   readonly socket: Socket
   readonly good: Socket
   /** Messages go both ways where the types allow; `alone`: no other peer might take what the socket sends. */
@@ -35,17 +38,20 @@ type Make = (options: object) => {
   exchange: (token: string, alone: boolean) => Promise<unknown>
   /** Before the first exchange. */
   begin?: () => Promise<unknown>
+  ears?: Ears
 }
 
-/** Reads everything, and tells of what begins with `good`. */
+/** Reads everything, tells of what begins with `good`, and keeps, as it is, what others sent. */
 class Ears {
+  readonly others = new Map<string, Frame[][]>()
   private readonly awaited = new Map<string, () => void>()
-  constructor(socket: { onmessage: unknown }, also?: (message: Frame[]) => void) {
-    socket.onmessage = (message: Frame[]) => {
+  constructor(socket: { onmessage: MessageHandler | undefined }) {
+    socket.onmessage = (message, { address }) => {
       const token = message.at(-1)!.toString()
-      this.awaited.get(token)?.()
-      this.awaited.delete(token)
-      also?.(message)
+      if (token.startsWith("good-")) {
+        this.awaited.get(token)?.()
+        this.awaited.delete(token)
+      } else if (this.others.get(address)?.push(message) === undefined) this.others.set(address, [message])
     }
   }
   hear(token: string): Promise<void> {
@@ -62,7 +68,8 @@ const makers: Record<TypeName, Make> = {
   DEALER(options) {
     const socket = new Dealer(options)
     const good = new Dealer(options)
-    return { socket, good, exchange: bothWays(socket, good) }
+    const ears = new Ears(socket)
+    return { socket, good, exchange: bothWays(socket, good, ears), ears }
   },
   ROUTER(options) {
     const socket = new Router(options)
@@ -73,7 +80,7 @@ const makers: Record<TypeName, Make> = {
       await Promise.all([good.send(token), ears.hear(token)])
       await Promise.all([socket.send(["good", token]), goodEars.hear(token)])
     }
-    return { socket, good, exchange }
+    return { socket, good, exchange, ears }
   },
   REQ(options) {
     const socket = new Request(options)
@@ -102,7 +109,7 @@ const makers: Record<TypeName, Make> = {
     const socket = new Pull(options)
     const good = new Push(options)
     const ears = new Ears(socket)
-    return { socket, good, exchange: (token) => Promise.all([good.send(token), ears.hear(token)]) }
+    return { socket, good, exchange: (token) => Promise.all([good.send(token), ears.hear(token)]), ears }
   },
   PUB: (options) => publishing(new Publisher(options), options),
   XPUB(options) {
@@ -130,8 +137,7 @@ const makers: Record<TypeName, Make> = {
   },
 }
 
-function bothWays(socket: Pair | Dealer, good: Pair | Dealer) {
-  const ears = new Ears(socket)
+function bothWays(socket: Pair | Dealer, good: Pair | Dealer, ears: Ears = new Ears(socket)) {
   const goodEars = new Ears(good)
   return async (token: string, alone: boolean): Promise<void> => {
     await Promise.all([good.send(token), ears.hear(token)])
@@ -165,7 +171,7 @@ export function until(socket: Socket, condition: () => boolean): Promise<void> {
 /** The socket is bound to, and connected from, nothing but the good peer. */
 export async function makeWorld(type: TypeName, clock: Clock | undefined, options: object = {}): Promise<World> {
   const common = { linger: 0, ...(clock === undefined ? {} : { clock }) }
-  const { socket, good, exchange, begin } = makers[type](common)
+  const { socket, good, exchange, begin, ears } = makers[type](common)
   Object.assign(socket, options)
   await socket.bind("inproc://*")
   await good.connect(socket.lastEndpoint!)
@@ -173,6 +179,7 @@ export async function makeWorld(type: TypeName, clock: Clock | undefined, option
   await begin?.()
   return {
     type,
+    heard: ears?.others,
     socket,
     good,
     async exchange(alone) {
@@ -182,4 +189,14 @@ export async function makeWorld(type: TypeName, clock: Clock | undefined, option
       await Promise.all([socket.close(), good.close()])
     },
   }
+}
+
+/** Throws unless what was delivered from an address is what was sent. */
+export function checkHeard({ type, heard }: World, address: string, sent: readonly (readonly Buffer[])[]): void {
+  if (heard === undefined) return
+  const found = (heard.get(address) ?? []).map((message) => (type === "ROUTER" ? message.slice(1) : message))
+  heard.delete(address)
+  const text = (messages: readonly (readonly Uint8Array[])[]): string =>
+    messages.map((message) => message.map((frame) => Buffer.from(frame).toString("hex")).join("|")).join("\n")
+  if (text(found) !== text(sent)) throw new Error(`${text(found)}\nwas delivered, and not\n${text(sent)}`)
 }
