@@ -31,7 +31,7 @@ export const codes = {
   MECHANISM: "the peer uses another security mechanism",
   INCOMPATIBLE: "the peer's socket type does not fit",
   REFUSED: "the peer refused the handshake with a reason of its own",
-  LIMIT: "a limit on connections or handshakes was reached",
+  LIMIT: "a limit on connections, handshakes or subscriptions was reached",
 } as const
 
 /** One of the codes of the table `codes`. */

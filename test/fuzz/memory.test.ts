@@ -376,7 +376,10 @@ t.test("memory", async (t) => {
     const begin = Date.now()
     try {
       const { most, state } = await attack.run(victim)
-      t.ok(state.growth <= most, `${attack.name}: ${state.growth.toFixed(1)} of ${most.toFixed(1)} MiB (${Date.now() - begin} ms)`)
+      t.ok(
+        state.growth <= most,
+        `${attack.name}: ${state.growth.toFixed(1)} of ${most.toFixed(1)} MiB (${Date.now() - begin} ms)`,
+      )
       await victim.leave()
     } catch (error) {
       t.fail(attack.name, { error: String(error), of: attack.name })
