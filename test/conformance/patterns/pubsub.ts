@@ -219,6 +219,40 @@ export function pubsub(t: Test, subject: Subject): void {
     t.strictSame(await got(second), ["b"])
   })
 
+  t.test("whatever is subscribed, left and connected anew, each gets what it asks for", async (t) => {
+    const kit = new Kit(t, subject)
+    const [publisher, ...subscribers] = await news(kit)
+    const endpoint = publisher.lastEndpoint!
+    const words = [""]
+    for (let n = 0; words.length < 31; n++) words.push(`${words[n]}a`, `${words[n]}b`)
+    const counts = subscribers.map(() => new Map<string, number>())
+    let seed = 1
+    const chance = (below: number): number => (seed = (seed * 48_271) % 0x7fff_ffff) % below
+    for (let round = 0; round < 60; round++) {
+      for (const [i, subscriber] of subscribers.entries())
+        for (let n = chance(6); n > 0; n--) {
+          const word = words[chance(words.length)]!
+          const count = counts[i]!.get(word) ?? 0
+          const more = chance(2) === 0
+          counts[i]!.set(word, Math.max(0, count + (more ? 1 : -1)))
+          void (more ? subscriber.subscribe(word) : subscriber.unsubscribe(word))
+        }
+      if (round % 10 === 9) {
+        await publisher.unbind(endpoint)
+        await publisher.bind(endpoint)
+        await until("both again", () => publisher.peers.length === 2)
+        await fence(publisher)
+      }
+      await Promise.all(subscribers.map(fence))
+      for (const word of words) await publisher.send(word)
+      for (const [i, subscriber] of subscribers.entries()) {
+        const topics = [...counts[i]!].filter(([, count]) => count > 0).map(([topic]) => topic)
+        const wanted = words.filter((word) => topics.some((topic) => word.startsWith(topic)))
+        t.strictSame(await got(subscriber), wanted, `round ${round}: ${topics.join(" ")}`)
+      }
+    }
+  })
+
   t.test("invertMatching, on both sides: all but the topics", async (t) => {
     const kit = new Kit(t, subject)
     const publisher = kit.make("Publisher", { invertMatching: true })
