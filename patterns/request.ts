@@ -140,7 +140,7 @@ class RequestPattern implements Pattern, Asker {
     const key = withId ? keyOf(first) : undefined
     const body = message.slice(withId ? 2 : 1)
     const { current } = this
-    if (current !== undefined && !this.replied && current.key === key && (current.peer === peer || key !== undefined)) {
+    if (current?.peer === peer && current.key === key && !this.replied) {
       this.replied = true
       return this.host.deliver(peer, body)
     }

@@ -252,27 +252,26 @@ export function reqrep(t: Test, subject: Subject): void {
     t.equal(text(await answer), "late")
   })
 
-  t.test("only the reply of who was asked counts", async (t) => {
-    const kit = new Kit(t, subject)
-    const request = kit.make("Request")
-    const routers = [kit.make("Router"), kit.make("Router")] as const
-    await kit.link(request, ...routers)
-    await request.send("who?")
-    let id: Uint8Array | undefined
-    await until(
-      "the question",
-      () => (id = routers[0].tryReceive()?.[0]) !== undefined || routers[1].peers[0]!.waiting > 0,
-    )
-    const [asked, idle] = id === undefined ? [routers[1], routers[0]] : routers
-    id ??= (await asked.receive())[0]!
-    await idle.send([idle.peers[0]!.routingId, "", "not asked"])
-    await fence(idle)
-    await asked.send([id, "", "asked"])
-    await asked.send([id, "", "once more"])
-    t.equal(await next(request), "asked")
-    await fence(request)
-    t.equal(drops(request, "late"), 2)
-    t.equal(await code(request.receive()), "EFSM")
+  t.test("only the reply of who was asked counts, whatever id another's bears", async (t) => {
+    for (const correlate of [false, true]) {
+      const kit = new Kit(t, subject)
+      const request = kit.make("Request", { correlate })
+      const [asked, other] = [kit.make("Router"), kit.make("Router")]
+      await kit.link(request, asked)
+      await request.send("who?")
+      const [id, ...frames] = await asked.receive()
+      const envelope = frames.slice(0, -1)
+      await kit.link(request, other)
+      await peers(other, 1)
+      await other.send([other.peers[0]!.routingId, ...envelope, "not asked"])
+      await fence(other)
+      await asked.send([id!, ...envelope, "asked"])
+      await asked.send([id!, ...envelope, "once more"])
+      t.equal(await next(request), "asked")
+      await fence(asked)
+      t.equal(drops(request, "late"), 2)
+      t.equal(await code(request.receive()), "EFSM")
+    }
   })
 
   t.test("a second reply to the same request is none, even before the first is read", async (t) => {
