@@ -1,4 +1,4 @@
-/** A libzmq socket in a child process: see peers/libzmq.mjs. */
+/** A socket in a child process: libzmq's, or ours as built. See peers/. */
 import { fork, type ChildProcess } from "node:child_process"
 import type { Test } from "tap"
 import { within } from "./sockets.ts"
@@ -10,9 +10,14 @@ export interface Child {
   kill(): Promise<void>
 }
 
-export async function child(t: Test, type: string, options: object = {}): Promise<Child> {
+export async function child(
+  t: Test,
+  type: string,
+  options: object = {},
+  whose: "libzmq" | "earshot" = "libzmq",
+): Promise<Child> {
   // Without tap's loaders.
-  const started = fork(new URL("peers/libzmq.mjs", import.meta.url), {
+  const started = fork(new URL(`peers/${whose}.mjs`, import.meta.url), {
     execArgv: [],
     env: { PATH: process.env["PATH"] },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -36,9 +41,10 @@ export async function child(t: Test, type: string, options: object = {}): Promis
       waiting.set(++count, { resolve, reject })
       started.send([count, what, ...args])
     })
+    const answered = within(`${type}.${what}`, answer) as Promise<T>
     // Some are never waited for.
-    answer.catch(() => {})
-    return within(`${type}.${what}`, answer) as Promise<T>
+    answered.catch(() => {})
+    return answered
   }
   const kill = (): Promise<void> => {
     started.kill("SIGKILL")

@@ -19,6 +19,10 @@ const does = {
   connect: (endpoint) => socket.connect(endpoint),
   subscribe: (...topics) => socket.subscribe(...topics),
   send: (...frames) => socket.send(frames),
+  /** Numbered messages, as fast as it goes. */
+  async burst(count, size) {
+    for (let n = 0; n < count; n++) await socket.send([String(n), Buffer.alloc(size)])
+  },
   receive: async () => (await socket.receive()).map(String),
   /** Takes numbered messages until the last is there; returns those that came. */
   async numbers(last) {
