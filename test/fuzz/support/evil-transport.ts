@@ -22,6 +22,7 @@ export class EvilLink implements Link {
   private sink: LinkSink | undefined
   private paused = false
   private over = false
+  private error: Error | undefined
   private readonly waiting: Uint8Array[] = []
 
   constructor(remote: string) {
@@ -30,6 +31,7 @@ export class EvilLink implements Link {
 
   start(sink: LinkSink): void {
     this.sink = sink
+    if (this.over) setImmediate(() => sink.onClose(this.error))
   }
 
   write(chunks: readonly Uint8Array[]): boolean {
@@ -69,7 +71,8 @@ export class EvilLink implements Link {
   feed(chunk?: Uint8Array): void {
     if (this.ended || this.over) return
     if (chunk !== undefined) this.waiting.push(chunk)
-    while (!this.paused && !this.ended && this.waiting.length > 0) this.sink!.onData(this.waiting.shift()!)
+    while (this.sink !== undefined && !this.paused && !this.ended && this.waiting.length > 0)
+      this.sink.onData(this.waiting.shift()!)
   }
 
   /** Chunks that the socket has not taken. */
@@ -81,7 +84,16 @@ export class EvilLink implements Link {
   hangUp(error?: Error): void {
     if (this.over) return
     this.over = true
+    this.error = error
     this.sink?.onClose(error)
+  }
+
+  /** It reads everything, after all. */
+  read(): void {
+    const blocked = this.written >= this.room
+    this.room = Infinity
+    this.unconfirmed = 0
+    if (blocked && !this.over) this.sink?.onDrain()
   }
 }
 
