@@ -106,10 +106,12 @@ class Chaos {
       if (link.ended) {
         link.hangUp()
         this.links.delete(link)
-      } else if (chance.maybe(0.5)) {
-        for (let i = chance.below(20); i > 0; i--) link.feed(chunks.shift())
-      } else if (chance.maybe(0.1)) link.read()
-      else if (chance.maybe(0.1)) {
+        continue
+      }
+      const what = chance.next()
+      if (what < 0.5) for (let i = chance.below(20); i > 0; i--) link.feed(chunks.shift())
+      else if (what < 0.55) link.read()
+      else if (what < 0.6) {
         link.hangUp(chance.maybe(0.5) ? new EarshotError("ECONNRESET") : undefined)
         this.links.delete(link)
       }
