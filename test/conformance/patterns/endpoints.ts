@@ -221,6 +221,57 @@ export function endpoints(t: Test, subject: Subject): void {
     t.strictSame(abandoned.stats().dropped, { linger: { count: 1, bytes: 4 } })
   })
 
+  t.test("disconnect goes on sending over a new connection when the old one ends meanwhile", async (t) => {
+    const kit = new Kit(t, subject)
+    const push = kit.make("Push", { linger: 10_000, sendHighWaterMark: 10 })
+    const first = kit.make("Pull", { receiveHighWaterMark: 1 })
+    const endpoint = await kit.link(first, push)
+    let sent = 0
+    await until("messages that wait", () => {
+      sent = fill(push, sent, (n) => [String(n), Buffer.alloc(50_000)])
+      return isFull(push.peers[0]!, 10)
+    })
+    const gone = push.disconnect(endpoint)
+    const left = event(push, "disconnect").then(() => push.stats().sent.count)
+    await first.close()
+    const given = await left
+    t.ok(given < sent)
+    const second = kit.make("Pull")
+    await second.bind(endpoint)
+    t.strictSame(
+      (await take(second, sent - given)).map((message) => message.split("|")[0]),
+      range(given, sent),
+    )
+    await gone
+    t.strictSame(push.stats().dropped, {})
+  })
+
+  t.test("close sends what lost peers have left, too", async (t) => {
+    const kit = new Kit(t, subject)
+    const push = kit.make("Push", { linger: 10_000, sendHighWaterMark: 6 })
+    const [lost, stays] = [kit.make("Pull", { receiveHighWaterMark: 1 }), kit.make("Pull", { receiveHighWaterMark: 1 })]
+    await kit.link(push, lost)
+    await kit.link(push, stays)
+    let sent = 0
+    await until("two full peers", () => {
+      sent = fill(push, sent, (n) => [String(n), Buffer.alloc(50_000)])
+      return push.peers.every((peer) => isFull(peer, 6))
+    })
+    const { address } = push.peers[0]!
+    let due = 0
+    push.events.once("disconnect", () => {
+      due = sent - push.stats().peers.find((peer) => peer.address === address)!.sent.count
+    })
+    await lost.close()
+    await until("the end of a connection", () => due > 0)
+    const closed = push.close()
+    const got = (await take(stays, due)).map((message) => message.split("|")[0])
+    t.equal(new Set(got).size, due)
+    await closed
+    t.strictSame(push.stats().dropped, {})
+    t.strictSame(rest(stays), [])
+  })
+
   t.test("endpoints that can't be", async (t) => {
     const kit = new Kit(t, subject)
     const pull = kit.make("Pull")

@@ -10,6 +10,7 @@ import { marks } from "./marks.ts"
 import { messages } from "./messages.ts"
 import { pairing } from "./pairing.ts"
 import { pubsub } from "./pubsub.ts"
+import { relaxing } from "./relaxing.ts"
 import { reqrep } from "./reqrep.ts"
 import { requesting } from "./requesting.ts"
 import { routing } from "./routing.ts"
@@ -23,6 +24,7 @@ const families: Record<string, (t: Test, subject: Subject) => void> = {
   pubsub,
   xpubsub,
   reqrep,
+  relaxing,
   requesting,
   routing,
   pairing,

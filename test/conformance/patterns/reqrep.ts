@@ -1,9 +1,9 @@
 /** REQ and REP: turns, envelopes, lost peers (WIRE 1.12; SOCKETS, Requests). */
 import type { Test } from "tap"
-import type { Reply } from "../../../lib/index.ts"
 import {
   code,
   drops,
+  echo,
   event,
   fence,
   Kit,
@@ -16,11 +16,6 @@ import {
   until,
   type Subject,
 } from "./support.ts"
-
-/** Answers each request with itself. */
-function echo(reply: Reply): void {
-  reply.onmessage = (message) => void reply.send(message)
-}
 
 export function reqrep(t: Test, subject: Subject): void {
   t.test("a request and its reply, of several frames, empty ones too", async (t) => {
@@ -315,60 +310,6 @@ export function reqrep(t: Test, subject: Subject): void {
     t.equal((await left).error?.code, "EPROTO")
     t.equal(await code(request.receive()), "PEER_LOST")
     t.equal(drops(request, "malformed"), 1)
-  })
-
-  t.test("relaxed: a new request takes the place of the old one, whose reply nobody gets", async (t) => {
-    for (const correlate of [false, true]) {
-      const kit = new Kit(t, subject)
-      const request = kit.make("Request", { relaxed: true, correlate })
-      const reply = kit.make("Reply")
-      await kit.link(reply, request)
-      for (let n = 0; n < 5; n++) {
-        await request.send(`old ${n}`)
-        t.equal(await next(reply), `old ${n}`)
-        await request.send(`new ${n}`)
-        // What the new request goes by may be a new connection, which must not depend on our answer.
-        await reply.send(`to old ${n}`)
-        t.equal(await next(reply), `new ${n}`)
-        await reply.send(`to new ${n}`)
-        t.equal(await next(request), `to new ${n}`)
-      }
-      await fence(request)
-      t.equal(await code(request.receive()), "EFSM")
-      if (correlate) t.equal(drops(request, "late"), 5)
-    }
-  })
-
-  t.test("relaxed: replies that came already are forgotten too", async (t) => {
-    const kit = new Kit(t, subject)
-    const request = kit.make("Request", { relaxed: true, correlate: true })
-    const reply = kit.make("Reply")
-    await kit.link(reply, request)
-    echo(reply)
-    await request.send("1")
-    await until("the first reply", () => request.peers[0]!.waiting === 1)
-    await request.send("2")
-    t.equal(await next(request), "2")
-    t.equal(drops(request, "late"), 1)
-  })
-
-  t.test("a Router sees the id of correlate, four bytes that change, and the delimiter", async (t) => {
-    const kit = new Kit(t, subject)
-    const [request, router] = [kit.make("Request", { correlate: true, routingId: "me" }), kit.make("Router")]
-    await kit.link(router, request)
-    const ids: string[] = []
-    for (let n = 0; n < 3; n++) {
-      await request.send(["hello", String(n)])
-      const [who, id, empty, ...body] = await router.receive()
-      t.strictSame([String(who), id!.length, empty!.length, text(body)], ["me", 4, 0, `hello|${n}`])
-      ids.push(id!.toString("hex"))
-      await router.send([who!, Buffer.from([1, 2, 3, 4]), "", "another's"])
-      await router.send([who!, "", "without id"])
-      await router.send([who!, id!, "", "right"])
-      t.equal(await next(request), "right")
-    }
-    t.equal(new Set(ids).size, 3)
-    t.equal(drops(request, "late"), 6)
   })
 
   t.test("requests wait in line while nobody is there, and go on when somebody comes", async (t) => {

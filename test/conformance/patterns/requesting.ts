@@ -1,7 +1,22 @@
 /** `Request.request()`: many in flight (SOCKETS, Requests). */
 import type { Test } from "tap"
 import type { Request, Router } from "../../../lib/index.ts"
-import { code, drops, event, fence, isFull, Kit, next, peers, range, text, until, type Subject } from "./support.ts"
+import {
+  code,
+  codeOf,
+  drops,
+  echo,
+  event,
+  fence,
+  isFull,
+  Kit,
+  next,
+  peers,
+  range,
+  text,
+  until,
+  type Subject,
+} from "./support.ts"
 
 export function requesting(t: Test, subject: Subject): void {
   t.test("many are in flight, and each gets its own reply, in any order", async (t) => {
@@ -75,41 +90,75 @@ export function requesting(t: Test, subject: Subject): void {
   t.test("who is asked and lost: rejected, or asked elsewhere while retries last", async (t) => {
     const kit = new Kit(t, subject)
     const request = kit.make("Request")
+    const answers = [0, 1, 2].map((retries) => request.request(String(retries), { retries }).then(text, codeOf))
+    for (const left of [3, 2]) {
+      const lost = kit.make("Router")
+      await kit.link(lost, request)
+      for (let n = 0; n < left; n++) await lost.receive()
+      await request.disconnect(lost.lastEndpoint!)
+    }
     const answering = kit.make("Reply")
-    answering.onmessage = (message) => void answering.send(message)
-    const lost = kit.make("Router")
-    await kit.link(lost, request)
-    const [once, again] = [code(request.request("once")), request.request("again", { retries: 1 })]
-    await lost.receive()
-    await lost.receive()
+    echo(answering)
     await kit.link(answering, request)
-    await lost.close()
-    t.equal(await once, "PEER_LOST")
-    t.equal(text(await again), "again")
+    t.strictSame(await Promise.all(answers), ["PEER_LOST", "PEER_LOST", "2"])
   })
 
-  t.test("what was not sent yet goes elsewhere and needs no retries", async (t) => {
+  t.test("what waits for an endpoint that is given up goes to another", async (t) => {
     const kit = new Kit(t, subject)
-    const request = kit.make("Request", { sendHighWaterMark: 5 })
-    const deaf = kit.make("Router", { receiveHighWaterMark: 1 })
-    await kit.link(request, deaf)
-    const all: Promise<string>[] = []
-    // More than the connection takes: the last ones wait, some in its queue, some before it.
-    for (let n = 0; n < 400; n++)
-      all.push(request.request([String(n), Buffer.alloc(20_000)]).then(text as () => string, String))
-    await until("a full peer", () => isFull(request.peers[0]!, 5))
+    const request = kit.make("Request", { linger: 10_000 })
+    const place = await kit.place()
+    void request.connect(place)
+    const answer = request.request("anybody")
     const reply = kit.make("Reply")
-    reply.onmessage = ([n]) => void reply.send(n!)
-    const left = event(request, "disconnect").then(() => request.stats().sent.count)
-    await deaf.close()
-    const given = await left
-    await reply.connect(request.lastEndpoint!)
-    const answers = await Promise.all(all)
-    const lost = answers.filter((answer) => answer.includes("gone")).length
-    t.equal(lost, given, "lost is what the connection had been given")
-    t.ok(lost > 0 && lost < 400)
-    t.strictSame(answers.slice(lost), range(lost, 400))
+    echo(reply)
+    await kit.link(reply, request)
+    await request.disconnect(place)
+    t.equal(text(await answer), "anybody")
   })
+
+  t.test("one that has no id and waits for its turn does not hold up those that have", async (t) => {
+    const kit = new Kit(t, subject)
+    const request = kit.make("Request")
+    const endpoint = await kit.bind(request)
+    const answers = [false, false, true].map((correlate, n) => request.request(String(n), { correlate }))
+    const router = kit.make("Router")
+    await router.connect(endpoint)
+    const asked = [await router.receive(), await router.receive()]
+    t.strictSame(
+      asked.map((frames) => String(frames.at(-1))),
+      ["0", "2"],
+    )
+    for (const frames of asked) await router.send(frames)
+    await router.send(await router.receive())
+    t.strictSame((await Promise.all(answers)).map(text), range(0, 3))
+  })
+
+  for (const binds of [true, false])
+    t.test(
+      `what was not sent yet waits for ${binds ? "another peer" : "its endpoint"} and needs no retries`,
+      async (t) => {
+        const kit = new Kit(t, subject)
+        const request = kit.make("Request", { sendHighWaterMark: 5 })
+        const deaf = kit.make("Router", { receiveHighWaterMark: 1 })
+        const endpoint = await (binds ? kit.link(request, deaf) : kit.link(deaf, request))
+        const all: Promise<string>[] = []
+        // More than the connection takes: the last ones wait, some in its queue, some before it.
+        for (let n = 0; n < 400; n++)
+          all.push(request.request([String(n), Buffer.alloc(20_000)]).then(text as () => string, String))
+        await until("a full peer", () => isFull(request.peers[0]!, 5))
+        const reply = kit.make("Reply")
+        reply.onmessage = ([n]) => void reply.send(n!)
+        const left = event(request, "disconnect").then(() => request.stats().sent.count)
+        await deaf.close()
+        const given = await left
+        await (binds ? reply.connect(endpoint) : reply.bind(endpoint))
+        const answers = await Promise.all(all)
+        const lost = answers.filter((answer) => answer.includes("gone")).length
+        t.equal(lost, given, "lost is what the connection had been given")
+        t.ok(lost > 0 && lost < 400)
+        t.strictSame(answers.slice(lost), range(lost, 400))
+      },
+    )
 
   t.test("correlate: false sends no id, and one at a time to each peer", async (t) => {
     const kit = new Kit(t, subject)

@@ -180,12 +180,18 @@ export function sorted(all: readonly (string | undefined)[]): (string | undefine
   return [...all].sort((a, b) => String(a).localeCompare(String(b), "en", { numeric: true }))
 }
 
+/** The code of an error. */
+export function codeOf(error: unknown): string {
+  return (error as { code?: string }).code ?? String(error)
+}
+
+/** With what code a promise rejects. */
 export async function code(promise: Promise<unknown>): Promise<string> {
   try {
     await promise
     return "none"
   } catch (error) {
-    return (error as { code?: string }).code ?? String(error)
+    return codeOf(error)
   }
 }
 
@@ -195,8 +201,13 @@ export function thrown(call: () => unknown): string {
     call()
     return "none"
   } catch (error) {
-    return (error as { code?: string }).code ?? String(error)
+    return codeOf(error)
   }
+}
+
+/** Answers each request with itself. */
+export function echo(reply: earshot.Reply): void {
+  reply.onmessage = (message) => void reply.send(message)
 }
 
 /** How much of one reason the socket has dropped. */
