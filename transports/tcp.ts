@@ -80,7 +80,8 @@ function shortest(ip: string): string {
 }
 
 function format({ host, port, source }: Target): string {
-  const target = `${net.isIPv6(host) ? `[${host}]` : host}:${port === 0 ? "*" : port}`
+  // Not net.isIPv6, which knows no zone with _ or @ in it: such interfaces there are.
+  const target = `${host.includes(":") ? `[${host}]` : host}:${port === 0 ? "*" : port}`
   return source === undefined ? target : `${format(source)};${target}`
 }
 
