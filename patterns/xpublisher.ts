@@ -122,6 +122,7 @@ export interface XPublisher extends Own {}
 
 /**
  * A Publisher that receives its peers' subscriptions as messages of one frame: 01 or 00, then the topic.
+ * It has to be read: of a peer that has `receiveHighWaterMark` of them unread, no further ones are taken until they are.
  * Options: those of every socket, of sending and of receiving sockets, `noDrop`, `manual`, `verbosity`, `welcomeMessage`,
  * `invertMatching`.
  */
