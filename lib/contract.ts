@@ -143,6 +143,8 @@ export interface Codec {
   command(name: string, body: Uint8Array): void
   /** Bytes encoded since the last flush. */
   readonly pending: number
+  /** So much is pending that waiting for more gains nothing. */
+  readonly due: boolean
   /** Hands over what was encoded since the last flush. Its memory stays untouched until `release`. */
   flush(): readonly Uint8Array[]
   /** What `flush` gave has left for good. `free`: nobody else holds its memory, so it may be used again. */

@@ -33,8 +33,8 @@ export interface PipeOwner {
 }
 
 const NO_METADATA: Metadata = new Map()
-/** At most 256 KiB, or one message, is unconfirmed: what a session gathers before it writes, and this. Larger ones go alone. */
-const LARGE = 192 * 1024
+/** At most 256 KiB, or one message, is unconfirmed: what a session gathers before it writes, and this. Larger ones ask it first. */
+const LARGE = 56 * 1024
 
 export class Pipe implements Peer, PeerInfo, SessionOwner {
   readonly address: string
@@ -121,7 +121,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     if (session !== undefined && session.writable && this.queue.length === 0) {
       const size = message.length === 1 ? message[0]!.length : sizeOf(message)
       if (size > session.peerMax) throw tooLarge(size, session.peerMax)
-      if (size <= LARGE || session.clear()) {
+      if (size <= LARGE || session.clear(size)) {
         this.sent++
         this.sentBytes += size
         session.send(message)
@@ -237,7 +237,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     if (queue.length > 0) {
       while (session.writable && queue.length > 0) {
         const size = sizeOf(queue.peek()!)
-        if (size > LARGE && !session.clear()) break
+        if (size > LARGE && !session.clear(size)) break
         this.sendQueued(session, queue.shift()!, size)
       }
       if (queue.length === 0) this.host.pipeWaiting(false)

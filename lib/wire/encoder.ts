@@ -18,8 +18,13 @@ const COPY_MAX = 4096
 const LOOP_MAX = 24
 const HEAD_MAX = 9
 
-/** With this much pending a flush is due: what is left of the slab takes any frame that would be copied. */
-export const FLUSH_AT: number = SLAB - COPY_MAX - HEAD_MAX
+/** With this much pending, all of it copied, a flush is due: what is left of a slab takes any frame that would be copied. */
+const FULL: number = SLAB - COPY_MAX - HEAD_MAX
+/**
+ * With references among it, this much. Not less: three frames of 64 KiB in one write take half the time
+ * that they take one by one (raw `net`, Linux, loopback: 50,000 a second instead of 26,000).
+ */
+const ENOUGH: number = 3 * 65_536
 
 export class Encoder {
   /** Bytes encoded since the last flush. */
@@ -27,6 +32,8 @@ export class Encoder {
   private slab: Uint8Array | undefined
   /** The last flush took more than a small slab. */
   private busy = false
+  /** Something pending travels by reference. */
+  private refers = false
   private from = 0
   private at = 0
   private chunks: Uint8Array[] = []
@@ -64,12 +71,17 @@ export class Encoder {
     this.pending += bytes.length
   }
 
+  get due(): boolean {
+    return this.pending >= FULL && (this.pending >= ENOUGH || !this.refers)
+  }
+
   flush(): readonly Uint8Array[] {
     this.cut()
     this.busy = this.pending > SMALL
     const chunks = this.chunks
     this.chunks = []
     this.pending = 0
+    this.refers = false
     return chunks
   }
 
@@ -102,6 +114,7 @@ export class Encoder {
     this.at = writeLongHead(slab, this.at, flags, frame.length)
     this.cut()
     this.chunks.push(asFrame(frame))
+    this.refers = true
     this.pending += HEAD_MAX + frame.length
   }
 

@@ -9,7 +9,6 @@ import type { Codec, Greeting, Link, LinkSink, Mechanism, Message, Metadata, Soc
 import { EarshotError, wrap } from "../errors.ts"
 import type { DecoderLimits } from "./decoder.ts"
 import { readAnnouncement } from "./announcement.ts"
-import { FLUSH_AT } from "./encoder.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
 import { NullMechanism, printable, refusal, refusalBody } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
@@ -48,6 +47,8 @@ export interface SessionOwner {
 const COMMAND_BACKLOG = 65_536
 const MAX_HANDSHAKE_COMMANDS = 16
 const MAX_CONTEXT = 16
+/** At most so many bytes, or one message, are written and not known to have left. */
+const MAX_UNCONFIRMED = 262_144
 /** What a plain end means before traffic. */
 const TOO_EARLY: Record<string, string | undefined> = {
   greeting: "the peer closed while greeting, as libzmq does when it uses another security mechanism",
@@ -120,20 +121,21 @@ export class Session implements LinkSink {
   /** Only while `writable`. */
   send(message: Message): void {
     this.codec.message(message)
-    if (++this.unflushed >= this.options.batch || this.codec.pending >= FLUSH_AT) this.flush()
+    if (++this.unflushed >= this.options.batch || this.codec.due) this.flush()
     else if (!this.scheduled) this.schedule()
   }
 
-  /** Before a large message: what is encoded goes first, so that the two are not unconfirmed together. False: not now. */
-  clear(): boolean {
-    if (this.codec.pending > 0) this.flush()
+  /** Before a large message: what is encoded goes first if the two would be too much unconfirmed. False: not now. */
+  clear(size: number): boolean {
+    const { pending } = this.codec
+    if (pending > 0 && pending + size > MAX_UNCONFIRMED) this.flush()
     return this.writable
   }
 
   command(name: string, body: Uint8Array): void {
     if (this.state === "closed") return
     this.codec.command(name, body)
-    if (!this.blocked && this.codec.pending >= FLUSH_AT) this.flush()
+    if (!this.blocked && this.codec.due) this.flush()
     else this.schedule()
   }
 

@@ -31,7 +31,7 @@ import {
 } from "../support/sockets.ts"
 
 /** More than what is flushed at once, so that each message is one write. */
-const BIG = 70_000
+const BIG = 200_000
 /** What such a message takes on the wire. */
 const WRITE = BIG + 9
 

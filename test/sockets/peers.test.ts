@@ -59,10 +59,10 @@ t.test("socket.peers tells of each peer: who it is, what waits, when it was hear
   dealer.tryReceive()
   t.match(info, { waiting: 1, waitingBytes: 1 })
 
-  const taken = fill(dealer, 0, () => Buffer.alloc(70_000))
+  const taken = fill(dealer, 0, () => Buffer.alloc(200_000))
   t.equal(taken, 6)
-  t.match(info, { queued: 5, queuedBytes: 350_000 })
-  t.ok(info!.unconfirmed > 69_000 && info!.unconfirmed <= 70_009, "what the link has and the system has not")
+  t.match(info, { queued: 5, queuedBytes: 1_000_000 })
+  t.ok(info!.unconfirmed > 199_000 && info!.unconfirmed <= 200_009, "what the link has and the system has not")
   peer.open()
   await clock.settle()
   t.match(info, { queued: 0, queuedBytes: 0, unconfirmed: 0 })
@@ -180,10 +180,10 @@ t.test("stats(): counters by peer and reason, which outlive the peers", async (t
   for (const each of [slow, quick]) each.shake("SUB").say(Buffer.from("\x01"))
   await clock.settle()
   for (let n = 0; n < 4; n++) {
-    await publisher.send(["topic", Buffer.alloc(70_000)])
+    await publisher.send(["topic", Buffer.alloc(200_000)])
     await clock.settle()
   }
-  const size = 70_005
+  const size = 200_005
   const stats = publisher.stats()
   const [ofSlow, ofQuick] = stats.peers
   t.match(ofSlow, {
@@ -238,15 +238,15 @@ t.test("drops are told at once and every 100 ms, exact in sum, the last before c
   publisher.events.on("drop", (drop) => {
     if (drop.peer === peer) log.push(`${clock.now() - start}: ${drop.reason} ${drop.count} ${drop.bytes}`)
   })
-  for (let n = 0; n < 12; n++) await publisher.send(Buffer.alloc(70_000))
-  t.strictSame(log, ["0: full 1 70000"])
+  for (let n = 0; n < 12; n++) await publisher.send(Buffer.alloc(200_000))
+  t.strictSame(log, ["0: full 1 200000"])
   await clock.advance(100)
-  t.strictSame(log, ["0: full 1 70000", "100: full 9 630000"])
-  await publisher.send(Buffer.alloc(70_000))
-  await publisher.send(Buffer.alloc(70_000))
+  t.strictSame(log, ["0: full 1 200000", "100: full 9 1800000"])
+  await publisher.send(Buffer.alloc(200_000))
+  await publisher.send(Buffer.alloc(200_000))
   publisher.linger = 0
   await publisher.close()
-  t.strictSame(log.slice(2).sort(), ["100: full 2 140000", "100: linger 1 70000"])
+  t.strictSame(log.slice(2).sort(), ["100: full 2 400000", "100: linger 1 200000"])
   t.equal(publisher.stats().dropped.full?.count, 12)
 })
 
