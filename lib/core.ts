@@ -15,6 +15,7 @@ import { Losses, type DropTallies, type Tally } from "./losses.ts"
 import type { Settings } from "./options.ts"
 import { Outbox } from "./outbox.ts"
 import { Pipe, type PipeHost } from "./pipe.ts"
+import { Polling } from "./polling.ts"
 import { announce, Session, type HeartbeatOptions } from "./wire/session.ts"
 
 /** Makes the pattern of a socket type. */
@@ -67,6 +68,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   /** The counters of pipes that are gone. */
   private readonly past = { sent: tally(), received: tally(), unconfirmed: tally() }
   private closing: Promise<void> | undefined
+  private polling: Polling | undefined
   /** Endpoints on their way out. */
   private readonly endings = new Set<Promise<unknown>>()
   /** Called when a peer comes or goes, or its state may have changed: whoever waits for a condition looks again. */
@@ -122,6 +124,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   /** The session of a new link of this pipe. */
   open(pipe: Pipe, link: Link): Session {
     const { settings, clock } = this
+    if (settings.busyPoll > 0) this.polling ??= new Polling(clock, settings.busyPoll / 1000)
     const session = new Session(link, pipe, {
       clock,
       properties: announce(this.pattern.type, settings.routingId, settings.maxMessageSize),
@@ -129,6 +132,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
       maxMessageSize: settings.maxMessageSize < 0 ? Infinity : settings.maxMessageSize,
       maxMessageParts: settings.maxMessageParts,
       handshakeInterval: settings.handshakeInterval,
+      active: this.polling?.active,
       batch: settings.sendHighWaterMark || Infinity,
       heartbeat: (earshot) => heartbeatOptions(settings, earshot),
     })

@@ -14,27 +14,36 @@ export function latency({ quick }) {
     unit: "µs",
     ...more,
   })
+  // Our option that keeps the core awake: `busyPoll: 100` on both ends.
+  const polling = (figure, theirs, more) => ({
+    ...row(figure, theirs, more),
+    name: `${name}, busyPoll, ${figure}`,
+    ours: "earshot:polling",
+  })
   return [
     {
       name,
-      sides: ["zeromq", "earshot", "net", "libzmq", "ws"],
+      sides: ["zeromq", "earshot", "net", "libzmq", "ws", "earshot:polling"],
       rows: [
         row("p50", "net", { mark: { most: 1.3 }, quick: true }),
         row("p50", "zeromq", { mark: { most: 0.5 }, quick: true }),
+        polling("p50", "zeromq", { mark: { most: 0.5 }, quick: true }),
+        polling("p50", "net"),
+        polling("p99", "net"),
         row("p50", "libzmq"),
         row("p50", "ws"),
         row("p99", "net", { quick: true }),
         row("p99", "zeromq"),
         row("p99", "libzmq"),
       ],
-      run: (side, _, amount = total) => measure(side, amount),
+      run: (side, mode, amount = total) => measure(side, mode, amount),
       long: 150_000,
     },
   ]
 }
 
-async function measure(side, total) {
-  const args = { size: SIZE, warm: Math.floor(total / 3), total }
+async function measure(side, mode, total) {
+  const args = { size: SIZE, warm: Math.floor(total / 3), total, ...(mode === "polling" ? { busyPoll: 100 } : {}) }
   const reply = start(side, "reply", args)
   let request
   try {

@@ -3,6 +3,7 @@
 import { epoch, orders, percentiles, say, settle, verify } from "../support/role.mjs"
 
 const beat = (interval) => (interval === undefined ? {} : { heartbeatInterval: interval })
+const poll = (busyPoll) => (busyPoll === undefined ? {} : { busyPoll })
 
 const ANY = "tcp://127.0.0.1:*"
 
@@ -31,8 +32,8 @@ export function awaited(zmq) {
       await push.close()
     },
 
-    async reply({ total }) {
-      const reply = new zmq.Reply()
+    async reply({ total, busyPoll }) {
+      const reply = new zmq.Reply(poll(busyPoll))
       await reply.bind(ANY)
       say({ endpoint: reply.lastEndpoint })
       let count = 0
@@ -43,8 +44,8 @@ export function awaited(zmq) {
       await reply.close()
     },
 
-    async request({ endpoint, size, warm, total }) {
-      const request = new zmq.Request()
+    async request({ endpoint, size, warm, total, busyPoll }) {
+      const request = new zmq.Request(poll(busyPoll))
       void request.connect(endpoint)
       const body = Buffer.alloc(size)
       const times = new Float64Array(total - warm)

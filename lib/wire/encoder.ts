@@ -6,7 +6,7 @@
  */
 import { View, allocate, asFrame } from "../bytes.ts"
 import type { Message } from "../contract.ts"
-import { SLAB, SMALL, borrowSlab, returnSlab } from "./slabs.ts"
+import { SLAB, borrowSlab, returnSlab } from "./slabs.ts"
 
 export const MORE = 1
 export const LONG = 2
@@ -30,8 +30,8 @@ export class Encoder {
   /** Bytes encoded since the last flush. */
   pending = 0
   private slab: Uint8Array | undefined
-  /** The last flush took more than a small slab. */
-  private busy = false
+  /** Bytes of the last flush: the next one will be like it. */
+  private last = 0
   /** Something pending travels by reference. */
   private refers = false
   private from = 0
@@ -77,7 +77,7 @@ export class Encoder {
 
   flush(): readonly Uint8Array[] {
     this.cut()
-    this.busy = this.pending > SMALL
+    this.last = this.pending
     const chunks = this.chunks
     this.chunks = []
     this.pending = 0
@@ -125,7 +125,7 @@ export class Encoder {
       this.full.push(this.slab!)
     }
     this.from = this.at = 0
-    return (this.slab = borrowSlab(more || this.busy || size + HEAD_MAX > SMALL))
+    return (this.slab = borrowSlab(more ? SLAB : Math.max(this.last, size + HEAD_MAX)))
   }
 
   /** What the slab has gathered becomes a chunk. */

@@ -7,6 +7,7 @@ import { EMPTY } from "../bytes.ts"
 import type { Clock, Timer } from "../clock.ts"
 import type { Codec, Greeting, Link, LinkSink, Mechanism, Message, Metadata, SocketType } from "../contract.ts"
 import { EarshotError, wrap } from "../errors.ts"
+import { Beat } from "./beat.ts"
 import type { DecoderLimits } from "./decoder.ts"
 import { readAnnouncement } from "./announcement.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
@@ -27,6 +28,8 @@ export interface SessionOptions {
   readonly maxMessageParts: number
   /** ms from the link's beginning to the end of the handshake. */
   readonly handshakeInterval: number
+  /** Bytes have come or gone. */
+  readonly active?: (() => void) | undefined
   /** Flush at once when so many messages wait for the turn to end. */
   readonly batch: number
   /** `earshot`: the peer showed our property, so that it answers PINGs whatever it is doing. */
@@ -198,6 +201,7 @@ export class Session implements LinkSink {
   onData(chunk: Uint8Array): void {
     if (this.state === "closed") return
     this.heartbeat?.heard(chunk.length)
+    this.options.active?.()
     // One chunk beyond a pause is held, so that a reader who catches up within the turn costs no system call.
     if (this.codec.paused && !this.linkPaused) {
       this.linkPaused = true
@@ -356,6 +360,7 @@ export class Session implements LinkSink {
   private flush(): void {
     if (this.state === "handshake" || this.state === "traffic") this.readyFlushed = true
     const { pending } = this.codec
+    this.options.active?.()
     const messages = this.unflushed
     this.unflushed = 0
     const { link } = this
@@ -373,28 +378,5 @@ export class Session implements LinkSink {
     this.blocked = on
     if (on) this.options.clock.hold()
     else this.options.clock.release()
-  }
-}
-
-/** What a heartbeat may see and do of its session. */
-class Beat {
-  private readonly session: Session
-  constructor(session: Session) {
-    this.session = session
-  }
-  get paused(): boolean {
-    return this.session.readingPaused
-  }
-  get partial(): boolean {
-    return this.session.partial
-  }
-  get unconfirmed(): number {
-    return this.session.link.unconfirmed
-  }
-  ping(timeToLive: number): void {
-    this.session.command("PING", pingBody(timeToLive, EMPTY))
-  }
-  dead(error: EarshotError): void {
-    this.session.end(error)
   }
 }

@@ -68,6 +68,7 @@ const options: Record<string, Row> = {
   backlog: integer(all, 511, 1),
   tcpKeepalive: integer(all, 15_000, -1),
   maxHandshakes: integer(all, 256, 1),
+  busyPoll: integer(all, 0, 0, 1_000_000),
   maxPending: integer(all, 65_536, 1),
   immediate: { ...flag(""), of: all },
   sendHighWaterMark: integer(sending, 1000, 0),
