@@ -43,8 +43,8 @@ t.test("a socket polls only when asked to, and stops", async (t) => {
     await reply.bind("tcp://127.0.0.1:*")
     reply.onmessage = (message) => void reply.send(message)
     const request = tidy(t, new Request({ clock, busyPoll, heartbeatInterval: 0 }))
-    await within(request.connect(reply.lastEndpoint!), "connected")
-    await within(request.request("x"), "answered")
+    await within("connected", request.connect(reply.lastEndpoint!))
+    await within("answered", request.request("x"))
     begun = systemClock.now()
     let before
     do {
