@@ -8,6 +8,8 @@ export interface AcceptorOwner {
   /** Makes a session of the link, if there is still need of one. */
   onLink(link: Link): Session | undefined
   onError(error: EarshotError): void
+  /** The transport's own rules turned a connection away. */
+  onForbidden(cause: string, error: EarshotError): void
   /** A connection was turned away, or closed for a newer one, at a limit on handshakes. */
   onRefused(): void
 }
@@ -45,6 +47,7 @@ export class Acceptor {
       options,
       (link) => this.accept(link),
       (error) => this.owner.onError(wrap(error, "ECONNRESET")),
+      (cause, error) => this.owner.onForbidden(cause, wrap(error, "FORBIDDEN")),
     )
     const listener = await this.listener
     if (!this.closed) return listener.address

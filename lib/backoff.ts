@@ -11,12 +11,14 @@ export class Backoff {
   private readonly clock: Clock
   private readonly interval: number
   private readonly maxInterval: number
+  private readonly jitter: boolean
 
-  /** As the options `reconnectInterval` and `reconnectMaxInterval`, in ms. */
-  constructor(clock: Clock, interval: number, maxInterval: number) {
+  /** As the options `reconnectInterval` and `reconnectMaxInterval`, in ms. `jitter`: a random time up to that. */
+  constructor(clock: Clock, interval: number, maxInterval: number, jitter = false) {
     this.clock = clock
     this.interval = interval
     this.maxInterval = maxInterval
+    this.jitter = jitter
   }
 
   reset(): void {
@@ -25,12 +27,13 @@ export class Backoff {
 
   /** ms until the next attempt. */
   next(slowly: boolean): number {
-    const { interval, maxInterval, clock } = this
+    const { clock, interval, maxInterval, jitter } = this
     if (slowly) {
       const slow = Math.min(SLOWEST, SLOW * 2 ** Math.min(this.refusals++, 10))
       return Math.max(interval, slow) * (1 + clock.random() / 4)
     }
     if (maxInterval === 0) return interval * (1 + clock.random())
-    return Math.min(Math.max(interval, maxInterval), interval * 2 ** Math.min(this.failures++, 30))
+    const most = Math.min(Math.max(interval, maxInterval), interval * 2 ** Math.min(this.failures++, 30))
+    return jitter ? most * clock.random() : most
   }
 }

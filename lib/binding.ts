@@ -12,24 +12,31 @@ export class Binding implements PipeOwner {
   readonly asked: string
   /** As bound: ports and wildcards resolved. */
   endpoint: string
+  readonly transport: Transport
   private readonly core: Core
   private readonly acceptor: Acceptor
   private readonly pipes = new Set<Pipe>()
   private closing: Promise<void> | undefined
 
-  constructor(core: Core, asked: string) {
+  constructor(core: Core, asked: string, transport: Transport) {
     this.core = core
+    this.transport = transport
     this.asked = this.endpoint = asked
     this.acceptor = new Acceptor(core.clock, core.settings.maxHandshakes, this)
   }
 
-  async listen(transport: Transport, address: string): Promise<void> {
-    const { core } = this
+  async listen(address: string): Promise<void> {
+    const { core, transport } = this
     core.bindings.add(this)
     core.clock.hold()
     try {
       const { clock, settings } = core
-      const options = { clock, keepalive: settings.tcpKeepalive, backlog: settings.backlog }
+      const options = {
+        clock,
+        keepalive: settings.tcpKeepalive,
+        backlog: settings.backlog,
+        maxMessageSize: settings.maxMessageSize,
+      }
       this.endpoint = `${transport.scheme}://${await this.acceptor.listen(transport, address, options)}`
       core.lastEndpoint = this.endpoint
       core.emit("bind", { address: this.endpoint })
@@ -59,7 +66,7 @@ export class Binding implements PipeOwner {
     const pipe = new Pipe(core, this, link.remote, { dialled: false, lasting: false })
     core.pipes.add(pipe)
     this.pipes.add(pipe)
-    return core.open(pipe, link)
+    return core.open(pipe, link, { judged: true })
   }
 
   onError(error: EarshotError): void {
@@ -72,6 +79,12 @@ export class Binding implements PipeOwner {
 
   onRefused(): void {
     this.core.refusedHandshakes++
+  }
+
+  onForbidden(cause: string, error: EarshotError): void {
+    const { refusedConnections } = this.core
+    refusedConnections[cause] = (refusedConnections[cause] ?? 0) + 1
+    this.onError(error)
   }
 
   offline(pipe: Pipe, session: Session): void {

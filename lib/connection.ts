@@ -1,14 +1,21 @@
 /** An endpoint the user connected: its dialer, and its pipe, which (without `immediate`) outlives every link. */
+import { Backoff } from "./backoff.ts"
+import { encodeText } from "./bytes.ts"
 import type { Core } from "./core.ts"
 import type { Link, Transport } from "./contract.ts"
 import { Dialer } from "./dialer.ts"
-import { EarshotError } from "./errors.ts"
+import { EarshotError, wrap } from "./errors.ts"
+import type { AuthAttempt } from "./options.ts"
 import { finish } from "./linger.ts"
 import { Pipe, type PipeOwner } from "./pipe.ts"
 import type { Session } from "./wire/session.ts"
 
+/** Of a token, in bytes. */
+const MAX_TOKEN = 4096
+
 export class Connection implements PipeOwner {
   readonly endpoint: string
+  readonly transport: Transport
   /** The first completed handshake. Never an unhandled rejection. */
   readonly first: Promise<void>
   /** The first handshake is done, or will never be. */
@@ -17,6 +24,12 @@ export class Connection implements PipeOwner {
   private readonly core: Core
   private readonly dialer: Dialer
   private readonly lasting: boolean
+  private readonly forgetNudges: (() => void) | undefined
+  /** For the attempt that runs. */
+  private token: Uint8Array | undefined
+  private reason: AuthAttempt["reason"] = "connect"
+  /** The token was refused twice. */
+  private unauthorized = false
   private resolveFirst!: () => void
   private rejectFirst!: (error: unknown) => void
   private closing: Promise<void> | undefined
@@ -25,6 +38,7 @@ export class Connection implements PipeOwner {
     const { settings, clock } = core
     this.core = core
     this.endpoint = endpoint
+    this.transport = transport
     this.lasting = !settings.immediate
     this.first = new Promise((resolve, reject) => {
       this.resolveFirst = resolve
@@ -36,13 +50,19 @@ export class Connection implements PipeOwner {
         transport,
         address,
         clock,
-        transportOptions: { clock, keepalive: settings.tcpKeepalive, backlog: settings.backlog },
-        reconnectInterval: settings.reconnectInterval,
-        reconnectMaxInterval: settings.reconnectMaxInterval,
+        transportOptions: {
+          clock,
+          keepalive: settings.tcpKeepalive,
+          backlog: settings.backlog,
+          maxMessageSize: settings.maxMessageSize,
+        },
+        backoff: backoffOf(core, transport),
+        persistent: settings.reconnectInterval !== -1,
         connectTimeout: settings.connectTimeout,
       },
       this,
     )
+    this.forgetNudges = transport.onNudge?.(() => this.dialer.nudge())
     if (this.lasting) {
       this.makePipe()
       core.attach(this.pipe!)
@@ -55,7 +75,17 @@ export class Connection implements PipeOwner {
     return (this.closing ??= this.end(linger, reason))
   }
 
+  /** The user wants an attempt now: whatever it waited for. */
+  reconnect(): void {
+    if (this.closing !== undefined) return
+    if (!this.unauthorized) return this.dialer.nudge()
+    this.unauthorized = false
+    this.reason = "reconnect"
+    this.dialer.dial()
+  }
+
   online(): void {
+    this.reason = "reconnect"
     this.dialer.succeeded()
     this.settled = true
     this.resolveFirst()
@@ -65,16 +95,39 @@ export class Connection implements PipeOwner {
     const comesBack = !pipe.finishing || (pipe.onGone !== undefined && pipe.queued > 0)
     if (pipe.onGone !== undefined) pipe.onGone()
     else if (!this.lasting) this.pipe = undefined
-    if (comesBack) this.dialer.ended(error)
+    if (!comesBack) return
+    if (error?.code !== "REFUSED" || this.core.settings.auth === undefined) return this.dialer.ended(error)
+    if (this.reason === "refused") return this.giveIn(error)
+    this.reason = "refused"
+    this.dialer.dial()
+  }
+
+  async onAttempt(): Promise<void> {
+    const { auth } = this.core.settings
+    if (auth === undefined) return
+    try {
+      const token = await auth({ reason: this.reason, address: this.endpoint })
+      this.token = typeof token === "string" ? encodeText(token) : token
+    } catch (error) {
+      throw wrap(error, "REFUSED", "auth failed")
+    }
+    if (!(this.token instanceof Uint8Array) || this.token.length > MAX_TOKEN)
+      throw new EarshotError("EINVAL", "auth must give a string or bytes, at most 4 KiB")
   }
 
   onLink(link: Link): void {
     const { core } = this
+    if (this.token !== undefined && link.secure !== true && link.host !== undefined && !core.settings.insecureAuth) {
+      link.destroy()
+      return this.dialer.ended(
+        new EarshotError("INSECURE_AUTH", `no token over ${this.endpoint}: use TLS, or allow it by insecureAuth`),
+      )
+    }
     core.emit("connect", { address: this.endpoint })
     // A listener may just have closed it all.
     if (this.closing === undefined && this.pipe === undefined) this.makePipe()
     if (this.pipe === undefined || !core.pipes.has(this.pipe)) return link.destroy()
-    core.open(this.pipe, link)
+    core.open(this.pipe, link, { token: this.token })
   }
 
   onRetry(interval: number, error: EarshotError | undefined): void {
@@ -84,6 +137,13 @@ export class Connection implements PipeOwner {
 
   onGiveUp(error: EarshotError): void {
     void this.close(0, error)
+  }
+
+  private giveIn(cause: EarshotError): void {
+    this.unauthorized = true
+    const error = new EarshotError("UNAUTHORIZED", undefined, cause)
+    this.rejectFirst(error)
+    this.core.emit("unauthorized", { address: this.endpoint, error })
   }
 
   private makePipe(): void {
@@ -96,6 +156,7 @@ export class Connection implements PipeOwner {
     core.connections.delete(this)
     if (this.pipe !== undefined) await core.ending([finish(core, this.pipe, linger)])
     this.dialer.stop()
+    this.forgetNudges?.()
     this.settled = true
     this.rejectFirst(
       reason ?? new EarshotError("ECANCELED", `${this.endpoint} was disconnected before its first handshake`),
@@ -103,4 +164,13 @@ export class Connection implements PipeOwner {
     core.emit("close", { address: this.endpoint })
     core.changed()
   }
+}
+
+/** The user's word first, then the transport's, then what is usual. */
+function backoffOf({ clock, settings }: Core, { redial }: Transport): Backoff {
+  const { reconnectInterval, reconnectMaxInterval } = settings
+  const set = Object.hasOwn(settings, "reconnectInterval") || Object.hasOwn(settings, "reconnectMaxInterval")
+  return redial === undefined || set
+    ? new Backoff(clock, Math.max(0, reconnectInterval), reconnectMaxInterval)
+    : new Backoff(clock, redial.interval, redial.maxInterval, true)
 }

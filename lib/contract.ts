@@ -44,6 +44,8 @@ export interface TransportOptions {
   readonly keepalive: number
   /** Connections the system may hold before we accept them. */
   readonly backlog: number
+  /** Bytes of the largest message the socket takes; -1 = no limit. For protocols that carry one frame a chunk. */
+  readonly maxMessageSize?: number
 }
 
 export interface Transport {
@@ -56,13 +58,27 @@ export interface Transport {
   check(address: string, side: "bind" | "connect"): string
   /** One attempt. Rejects with EarshotError; when `signal` aborts it rejects and leaves nothing behind. */
   dial(address: string, options: TransportOptions, signal: AbortSignal): Promise<Link>
-  /** Absent where nothing can listen. `onLink` may be called before the promise resolves; `onError` reports what an open listener met. */
+  /** When to dial again where the user has not said: a random time up to `interval`, which doubles with each failure up to `maxInterval` (ms). */
+  readonly redial?: { readonly interval: number; readonly maxInterval: number }
+  /** Calls `listener` whenever an attempt has become likelier to succeed (the network is back): who waits to dial again does so at once. Returns what takes the listener away. */
+  onNudge?(listener: () => void): () => void
+  /**
+   * Absent where nothing can listen. `onLink` may be called before the promise resolves; `onError` reports what an open
+   * listener met, `onRefused` whom its own rules turned away: the cause in one word, for counters, and what was compared.
+   */
   listen?(
     address: string,
     options: TransportOptions,
     onLink: (link: Link) => void,
     onError: (error: Error) => void,
+    onRefused?: (cause: string, error: Error) => void,
   ): Promise<Listener>
+}
+
+/** An endpoint that no string can tell: with a transport of its own. Made by that transport's function, as `ws({ server })`. */
+export interface Place {
+  readonly transport: Transport
+  readonly address: string
 }
 
 export interface Listener {
@@ -83,6 +99,8 @@ export interface Link {
   readonly remote: string
   /** What counts as one remote address for limits (an IP address), or `undefined` where limits per address make no sense (loopback, inproc, ipc). */
   readonly host?: string | undefined
+  /** Nobody between the ends can read it (TLS). Where `host` is undefined nobody can, either. */
+  readonly secure?: boolean | undefined
   /** What the transport has proven about the other end (TLS certificate, libp2p peer id, HTTP request). */
   readonly identity?: { readonly userId?: string; readonly claims?: object } | undefined
   /** Bytes written and not known to have left: accepted neither by the operating system nor by the other end. */
@@ -94,6 +112,10 @@ export interface Link {
    * and its end too. Calls into the sink only from a later turn or an I/O callback, never from inside `write` or `start`.
    */
   start(sink: LinkSink): void
+  /** The other end has passed its handshake: limits that hold for strangers only, end. */
+  admit?(): void
+  /** Asks the other end's transport for a sign of life, which comes as `onAlive`. Absent where the transport has none. */
+  ping?(): void
   /**
    * Takes the chunks, all of them, in order. True: more may follow at once. False: taken, but write nothing more until
    * `onDrain`. Once the link has ended it swallows what is written and says false: nobody can vouch for it. The array is the caller's again when the call returns.
@@ -119,6 +141,8 @@ export interface LinkSink {
   onDrain(): void
   /** Life without data: the transport's own pong. */
   onAlive?(): void
+  /** The link may have died unseen (the machine slept): nothing heard within `ms` from now on is proof that it has. */
+  onDoubt?(ms: number): void
   /** Once, last. Without an error: an orderly end by either side. */
   onClose(error?: Error): void
 }

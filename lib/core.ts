@@ -2,7 +2,7 @@
  * What stands behind a socket: its pattern, its pipes, its endpoints, its counters. The user's object (lib/socket) is a
  * thin front of it.
  */
-import { EMPTY, sizeOf } from "./bytes.ts"
+import { EMPTY, decodeText, sizeOf } from "./bytes.ts"
 import type { Clock } from "./clock.ts"
 import type { Connection } from "./connection.ts"
 import type { Binding } from "./binding.ts"
@@ -12,11 +12,11 @@ import type { Transports } from "./endpoint.ts"
 import { Events, type SocketEvents } from "./events.ts"
 import { Inbox } from "./inbox.ts"
 import { Losses, type DropTallies, type Tally } from "./losses.ts"
-import type { Settings } from "./options.ts"
+import type { Authenticate, Settings } from "./options.ts"
 import { Outbox } from "./outbox.ts"
 import { Pipe, type PipeHost } from "./pipe.ts"
 import { Polling } from "./polling.ts"
-import { announce, Session, type HeartbeatOptions } from "./wire/session.ts"
+import { announce, Session, type HeartbeatOptions, type Introduction, type Judge } from "./wire/session.ts"
 
 /** Makes the pattern of a socket type. */
 export type PatternFactory<P extends Pattern> = (host: PatternHost, settings: Settings) => P
@@ -33,6 +33,8 @@ export interface SocketStats {
   unconfirmed: Tally
   /** Connections turned away, or closed for a newer one, at the limits on handshakes. */
   refusedHandshakes: number
+  /** Connections that a listener's own rules turned away, by cause; over `ws`: origin, host, path, protocol, connections, flood. */
+  refusedConnections: { [cause: string]: number }
   /** The same counters of each peer that is known now. */
   peers: {
     address: string
@@ -65,6 +67,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   closed = false
   lastEndpoint: string | null = null
   refusedHandshakes = 0
+  readonly refusedConnections: { [cause: string]: number } = {}
   /** The counters of pipes that are gone. */
   private readonly past = { sent: tally(), received: tally(), unconfirmed: tally() }
   private closing: Promise<void> | undefined
@@ -121,14 +124,19 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
     if (this.closed) throw new EarshotError("EBADF")
   }
 
-  /** The session of a new link of this pipe. */
-  open(pipe: Pipe, link: Link): Session {
+  /** The session of a new link of this pipe. `token`: what we show; `judged`: the user decides whether the peer comes in. */
+  open(
+    pipe: Pipe,
+    link: Link,
+    { token, judged = false }: { token?: Uint8Array | undefined; judged?: boolean },
+  ): Session {
     const { settings, clock } = this
     if (settings.busyPoll > 0) this.polling ??= new Polling(clock, settings.busyPoll / 1000)
     const session = new Session(link, pipe, {
       clock,
-      properties: announce(this.pattern.type, settings.routingId, settings.maxMessageSize),
+      properties: announce(this.pattern.type, settings.routingId, settings.maxMessageSize, token),
       accepts: this.pattern.accepts,
+      judge: judged && settings.authenticate !== undefined ? judgeOf(settings.authenticate, link) : undefined,
       maxMessageSize: settings.maxMessageSize < 0 ? Infinity : settings.maxMessageSize,
       maxMessageParts: settings.maxMessageParts,
       handshakeInterval: settings.handshakeInterval,
@@ -230,6 +238,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
       dropped: structuredClone(this.losses.totals),
       unconfirmed: { ...past.unconfirmed },
       refusedHandshakes: this.refusedHandshakes,
+      refusedConnections: { ...this.refusedConnections },
       peers: [],
     }
     for (const pipe of this.pipes) {
@@ -275,6 +284,21 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
     this.losses.flush()
     this.emit("end", {})
     this.clock.release()
+  }
+}
+
+/** The user's `authenticate`, about the peer on this link. */
+function judgeOf(authenticate: Authenticate, link: Link): Judge {
+  return async ({ token, type, routingId, metadata }: Introduction) => {
+    const verdict = await authenticate({
+      token: token === undefined ? undefined : decodeText(token),
+      remote: link.remote,
+      type,
+      routingId,
+      metadata,
+      request: link.identity?.claims,
+    })
+    return verdict === true ? {} : verdict
   }
 }
 

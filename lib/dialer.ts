@@ -9,12 +9,15 @@ export interface DialerOptions {
   readonly address: string
   readonly transportOptions: TransportOptions
   readonly clock: Clock
-  readonly reconnectInterval: number
-  readonly reconnectMaxInterval: number
+  readonly backoff: Backoff
+  /** Dial again after a failure. */
+  readonly persistent: boolean
   readonly connectTimeout: number
 }
 
 export interface DialerOwner {
+  /** Before each attempt; what it rejects with makes the attempt fail. */
+  onAttempt?(): Promise<void>
   /** A link is there, for a session. `ended` must be called when that session is over. */
   onLink(link: Link): void
   /** An attempt failed, or a link ended. */
@@ -31,6 +34,8 @@ const LASTING: ReadonlySet<ErrorCode> = new Set([
   "INCOMPATIBLE",
   "REFUSED",
   "EMSGSIZE",
+  "INSECURE_AUTH",
+  "INSECURE_FROM_HTTPS",
 ])
 
 export class Dialer {
@@ -44,7 +49,7 @@ export class Dialer {
   constructor(options: DialerOptions, owner: DialerOwner) {
     this.options = options
     this.owner = owner
-    this.backoff = new Backoff(options.clock, Math.max(0, options.reconnectInterval), options.reconnectMaxInterval)
+    this.backoff = options.backoff
   }
 
   dial(): void {
@@ -58,7 +63,12 @@ export class Dialer {
             connectTimeout,
           )
         : undefined
-    transport.dial(address, transportOptions, attempt.signal).then(
+    const asked = this.owner.onAttempt?.()
+    const dialled =
+      asked === undefined
+        ? transport.dial(address, transportOptions, attempt.signal)
+        : asked.then(() => transport.dial(address, transportOptions, attempt.signal))
+    dialled.then(
       (link) => {
         limit?.cancel()
         this.attempt = undefined
@@ -83,6 +93,13 @@ export class Dialer {
     this.retry(error)
   }
 
+  /** Dials now, if it waits to. */
+  nudge(): void {
+    if (this.timer === undefined || this.stopped) return
+    this.timer.cancel()
+    this.dial()
+  }
+
   stop(): void {
     this.stopped = true
     this.timer?.cancel()
@@ -91,7 +108,7 @@ export class Dialer {
 
   private retry(error: EarshotError | undefined): void {
     if (this.stopped) return
-    if (this.options.reconnectInterval === -1) {
+    if (!this.options.persistent) {
       this.stopped = true
       return this.owner.onGiveUp(error ?? new EarshotError("ECONNRESET", "the peer closed the connection"))
     }

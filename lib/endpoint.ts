@@ -1,5 +1,5 @@
 /** `scheme://address`, and which transport serves which scheme. */
-import type { Transport } from "./contract.ts"
+import type { Place, Transport } from "./contract.ts"
 import { EarshotError } from "./errors.ts"
 
 /** An endpoint in its two parts. What the address means is the transport's business. */
@@ -40,4 +40,20 @@ export class Transports {
     const known = [...this.byScheme.keys()].sort().join(", ") || "none"
     throw new EarshotError("EPROTONOSUPPORT", `no transport for ${scheme}:// (there are: ${known})`)
   }
+}
+
+/** Where an endpoint is, and what it is called. Throws as `parseEndpoint` and `Transports.get` do. */
+export function locate(endpoint: string | Place, transports: Transports): Place & { readonly name: string } {
+  const place = typeof endpoint === "object" ? (endpoint as Place | null) : undefined
+  if (
+    place === undefined ||
+    place === null ||
+    typeof place.address !== "string" ||
+    typeof place.transport !== "object"
+  ) {
+    const { scheme, address } = parseEndpoint(endpoint as string)
+    return { transport: transports.get(scheme), address, name: endpoint as string }
+  }
+  const { transport, address } = place
+  return { transport, address, name: `${transport.scheme}://${address}` }
 }

@@ -37,6 +37,8 @@ export interface SocketEvents {
   "handshake:error:auth": EndpointErrorEvent
   /** The connection ended before the handshake was done. */
   "handshake:error:other": EndpointErrorEvent
+  /** The other side refused our token (`auth`) twice: no more attempts until `reconnect()`. */
+  unauthorized: EndpointErrorEvent
   /**
    * A connection ended after its handshake. `unconfirmed` messages of about `unconfirmedBytes` bytes had been written and
    * not accepted by the system: they may or may not have arrived, and are not sent again.

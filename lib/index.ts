@@ -26,6 +26,7 @@ export type {
   Frame,
   Metadata,
   PeerInfo,
+  Place,
   SocketType,
   Transport,
   TransportOptions,
@@ -41,6 +42,7 @@ export type { EndpointErrorEvent, EndpointEvent, Events, SocketEvents } from "./
 export type { MessageHandler, Received } from "./inbox.ts"
 export type { DropTallies, Tally } from "./losses.ts"
 export type { FrameLike, MessageLike } from "./message.ts"
+export type { Auth, AuthAttempt, AuthRequest, AuthVerdict, Authenticate } from "./options.ts"
 export type { PatternOptions, ReceiveOptions, SendOptions, SocketOptions } from "./options.ts"
 export type { RequestOptions } from "./requesting.ts"
 export type { ReceiveCallOptions, Receiving, Sending } from "./socket.ts"

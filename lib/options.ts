@@ -4,6 +4,7 @@
  */
 import type { Clock } from "./clock.ts"
 import { encodeText } from "./bytes.ts"
+import type { Metadata, SocketType } from "./contract.ts"
 import { EarshotError } from "./errors.ts"
 
 /** Options of every socket. */
@@ -43,9 +44,49 @@ export interface SocketOptions {
   busyPoll: number
   /** Send only to peers that are connected now, so that nothing is queued for one that isn't there. Default false. */
   immediate: boolean
+  /**
+   * Gives the token that shows who we are, at most 4 KiB; asked before every attempt to connect, with the reason. Sent inside
+   * the handshake, and only where nobody else can read it: over TLS, on this machine, or with `insecureAuth`. Default: none.
+   */
+  auth: Auth | undefined
+  /** Send the token of `auth` over connections that others can read, too. Default false. */
+  insecureAuth: boolean
+  /**
+   * Judges every peer that a listener of this socket takes, before that hears more of us than a greeting. False, or none in
+   * time (`handshakeInterval`): it is refused; what this throws ends the connection, and the peer tries again. Default: all may come in.
+   */
+  authenticate: Authenticate | undefined
   /** Time, scheduling and randomness. Default: the platform's. Only given to the constructor. */
   clock: Clock
 }
+
+/** Why `auth` is asked: a first connection, another one, or because the last token was refused. */
+export interface AuthAttempt {
+  readonly reason: "connect" | "reconnect" | "refused"
+  /** The endpoint to be connected to. */
+  readonly address: string
+}
+/** Option `auth`. */
+export type Auth = (attempt: AuthAttempt) => string | Uint8Array | Promise<string | Uint8Array>
+
+/** A peer that wants to come in. */
+export interface AuthRequest {
+  /** What its `auth` gave, as text; undefined for one that has none. */
+  readonly token: string | undefined
+  /** Where it comes from, as an endpoint. */
+  readonly remote: string
+  readonly type: SocketType | undefined
+  readonly routingId: Uint8Array
+  readonly metadata: Metadata
+  /** What the transport knows of it: over `ws`, the HTTP request of its upgrade. */
+  readonly request: unknown
+}
+/** Who it is: `peer.userId` from then on. */
+export interface AuthVerdict {
+  readonly userId?: string | undefined
+}
+/** Option `authenticate`. */
+export type Authenticate = (peer: AuthRequest) => AuthVerdict | boolean | Promise<AuthVerdict | boolean>
 
 /** Options of sockets that send. */
 export interface SendOptions {
@@ -123,6 +164,13 @@ const bytes = (most: number): Rule => ({
     throw new EarshotError("EINVAL", `must be a string or bytes, at most ${most} bytes`)
   },
 })
+const callback = (): Rule => ({
+  standard: undefined,
+  check(value) {
+    if (value === undefined || typeof value === "function") return value
+    throw new EarshotError("EINVAL", "must be a function")
+  },
+})
 const routingId: Rule = {
   standard: new Uint8Array(0),
   check(value) {
@@ -150,6 +198,9 @@ const table: { [Name in Exclude<OptionName, "clock">]: Rule } = {
   maxPending: integer(65_536, 1),
   busyPoll: integer(0, 0, 1_000_000),
   immediate: flag(),
+  auth: callback(),
+  insecureAuth: flag(),
+  authenticate: callback(),
   sendHighWaterMark: integer(1000, 0),
   sendHighWaterMarkBytes: integer(64 * MiB, 0),
   sendTimeout: integer(-1, -1),
@@ -193,6 +244,9 @@ export const socketOptions: readonly OptionName[] = [
   "maxPending",
   "busyPoll",
   "immediate",
+  "auth",
+  "insecureAuth",
+  "authenticate",
 ]
 export const sendOptions: readonly OptionName[] = ["sendHighWaterMark", "sendHighWaterMarkBytes", "sendTimeout"]
 export const receiveOptions: readonly OptionName[] = [

@@ -214,7 +214,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
     this.type = session.type
     this.metadata = session.metadata
     this.routingId = session.routingId as Frame
-    this.userId = session.link.identity?.userId
+    this.userId = session.userId
     if (this.stopped) session.pauseReading()
     this.host.pipeOnline(this)
     if (this.session === session && !session.closed) this.onDrain()

@@ -6,10 +6,10 @@
 import { Binding } from "./binding.ts"
 import { systemClock, type Clock } from "./clock.ts"
 import { Connection } from "./connection.ts"
-import type { Frame, Pattern, PeerInfo } from "./contract.ts"
+import type { Frame, Pattern, PeerInfo, Place } from "./contract.ts"
 import { Core, type PatternFactory, type SocketStats } from "./core.ts"
 import { transports } from "./defaults.ts"
-import { parseEndpoint } from "./endpoint.ts"
+import { locate } from "./endpoint.ts"
 import { EarshotError } from "./errors.ts"
 import type { Events } from "./events.ts"
 import type { MessageHandler, Received } from "./inbox.ts"
@@ -87,20 +87,19 @@ export abstract class Socket<P extends Pattern = Pattern> {
   }
 
   /**
-   * Listens at an endpoint, such as `tcp://*:5555`, `tcp://127.0.0.1:*`, `ipc:///tmp/a.sock`, `inproc://name`; `lastEndpoint`
-   * then tells ports and names. Throws EINVAL, EPROTONOSUPPORT or ENOTSUP at once for a bad endpoint, EBADF on a closed
+   * Listens at an endpoint, such as `tcp://*:5555`, `tcp://127.0.0.1:*`, `ipc:///tmp/a.sock`, `inproc://name`, or at a place
+   * that a transport made, such as `ws({ server })`; `lastEndpoint` then tells ports and names. Throws EINVAL, EPROTONOSUPPORT or ENOTSUP at once for a bad endpoint, EBADF on a closed
    * socket; rejects EADDRINUSE, EADDRNOTAVAIL, ENODEV, EACCES, ECANCELED when unbound before, or with the signal's reason.
    */
-  bind(endpoint: string, options?: WaitOptions): Promise<void> {
+  bind(endpoint: string | Place, options?: WaitOptions): Promise<void> {
     const { core } = this
     core.checkOpen()
-    const { scheme, address } = parseEndpoint(endpoint)
-    const transport = core.transports.get(scheme)
+    const { transport, address, name } = locate(endpoint, core.transports)
     transport.check(address, "bind")
     const signal = signalOf(options)
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
-    const binding = new Binding(core, endpoint)
-    const bound = binding.listen(transport, address)
+    const binding = new Binding(core, name, transport)
+    const bound = binding.listen(address)
     return signal === undefined ? bound : untilAborted(bound, signal, () => void binding.close(0))
   }
 
@@ -108,35 +107,38 @@ export abstract class Socket<P extends Pattern = Pattern> {
    * Stops listening at an endpoint (as it was given to `bind`, or as `lastEndpoint` told) and ends the connections that
    * it took, sending what waits for up to `linger` ms. Throws ENOENT for an endpoint that isn't bound.
    */
-  unbind(endpoint: string): Promise<void> {
+  unbind(endpoint: string | Place): Promise<void> {
     const { core } = this
     core.checkOpen()
-    const { scheme, address } = parseEndpoint(endpoint)
-    core.transports.get(scheme).check(address, "bind")
+    const { transport, address, name } = locate(endpoint, core.transports)
+    transport.check(address, "bind")
     for (const binding of core.bindings)
-      if (binding.endpoint === endpoint || (binding.asked === endpoint && !/(\*|:0)$/.test(endpoint)))
+      if (
+        binding.transport === transport &&
+        // A place is one; a string with a wildcard may be many.
+        (binding.endpoint === name || (binding.asked === name && (endpoint !== name || !/(\*|:0)$/.test(name))))
+      )
         return binding.close(core.settings.linger)
-    throw new EarshotError("ENOENT", `not bound to ${endpoint}`)
+    throw new EarshotError("ENOENT", `not bound to ${name}`)
   }
 
   /**
-   * Connects to an endpoint and stays connected: dials again whenever the connection is lost. Resolves with the first
+   * Connects to an endpoint, or a place that a transport made, and stays connected: dials again whenever the connection is lost. Resolves with the first
    * completed handshake; need not be awaited, keeps no process alive and raises no unhandled rejection. Throws EINVAL,
    * EPROTONOSUPPORT or ENOTSUP at once for a bad endpoint, EBADF on a closed socket; rejects ECANCELED when disconnected
-   * before, or with the signal's reason, which disconnects too.
+   * before, UNAUTHORIZED when the token of `auth` was refused twice, or with the signal's reason, which disconnects too.
    */
-  connect(endpoint: string, options?: WaitOptions): Promise<void> {
+  connect(endpoint: string | Place, options?: WaitOptions): Promise<void> {
     const { core } = this
     core.checkOpen()
-    const { scheme, address } = parseEndpoint(endpoint)
-    const transport = core.transports.get(scheme)
-    const name = `${scheme}://${transport.check(address, "connect")}`
+    const { transport, address, name: asked } = locate(endpoint, core.transports)
+    const name = `${transport.scheme}://${transport.check(address, "connect")}`
     const signal = signalOf(options)
     if (signal?.aborted === true) return quiet(Promise.reject(signal.reason as Error))
-    core.lastEndpoint = endpoint
+    core.lastEndpoint = asked
     if (ONE_PER_ENDPOINT.has(core.pattern.type))
       for (const connection of core.connections)
-        if (connection.endpoint === name)
+        if (connection.endpoint === name && connection.transport === transport)
           return signal === undefined ? connection.first : quiet(untilAborted(connection.first, signal, () => {}))
     const connection = new Connection(core, name, transport, address)
     core.connections.add(connection)
@@ -148,14 +150,22 @@ export abstract class Socket<P extends Pattern = Pattern> {
    * Ends what `connect` made of an endpoint, sending what waits for up to `linger` ms; resolves when it is gone. Throws
    * ENOENT for an endpoint that isn't connected.
    */
-  disconnect(endpoint: string): Promise<void> {
+  disconnect(endpoint: string | Place): Promise<void> {
     const { core } = this
     core.checkOpen()
-    const { scheme, address } = parseEndpoint(endpoint)
-    const name = `${scheme}://${core.transports.get(scheme).check(address, "connect")}`
-    const ending = [...core.connections].filter((connection) => connection.endpoint === name)
-    if (ending.length > 0) return Promise.all(ending.map((each) => each.close(core.settings.linger))).then(() => {})
-    throw new EarshotError("ENOENT", `not connected to ${endpoint}`)
+    const ending = this.connectionsTo(endpoint)
+    return Promise.all(ending.map((each) => each.close(core.settings.linger))).then(() => {})
+  }
+
+  /**
+   * Tries again now, whatever connections that are not there wait for: also those that stopped because `auth` gave a
+   * token that was refused twice (`unauthorized`). Without an endpoint: all of them. Throws ENOENT as `disconnect` does.
+   */
+  reconnect(endpoint?: string | Place): void {
+    const { core } = this
+    core.checkOpen()
+    for (const connection of endpoint === undefined ? core.connections : this.connectionsTo(endpoint))
+      connection.reconnect()
   }
 
   /**
@@ -168,6 +178,15 @@ export abstract class Socket<P extends Pattern = Pattern> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  private connectionsTo(endpoint: string | Place): Connection[] {
+    const { core } = this
+    const { transport, address, name: asked } = locate(endpoint, core.transports)
+    const name = `${transport.scheme}://${transport.check(address, "connect")}`
+    const found = [...core.connections].filter((each) => each.endpoint === name && each.transport === transport)
+    if (found.length === 0) throw new EarshotError("ENOENT", `not connected to ${asked}`)
+    return found
   }
 }
 

@@ -16,14 +16,20 @@ export interface Announcement {
   readonly earshot: boolean
   /** The largest message that the peer says it takes. */
   readonly max: number
+  /** What it wants to be let in for. */
+  readonly token: Uint8Array | undefined
 }
 
-/** `max`: the largest message this side takes, -1 = any. */
-export function announce(type: SocketType, routingId: Uint8Array, max: number): Metadata {
+/** A token is at most so long, in bytes. */
+const MAX_TOKEN = 4096
+
+/** `max`: the largest message this side takes, -1 = any. `token`: what `authenticate` of the other side judges us by. */
+export function announce(type: SocketType, routingId: Uint8Array, max: number, token?: Uint8Array): Metadata {
   const properties = new Map([["Socket-Type", encodeText(type)]])
   if (NAMED.has(type)) properties.set("Identity", routingId)
   properties.set("X-Earshot", encodeText("1"))
   if (max >= 0) properties.set("X-Earshot-Max", encodeText(String(max)))
+  if (token !== undefined) properties.set("X-Earshot-Auth", token)
   return properties
 }
 
@@ -37,11 +43,14 @@ export function readAnnouncement(metadata: Metadata, accepts: readonly SocketTyp
   if (routingId.length > 255) throw new EarshotError("EPROTO", "a routing id of more than 255 bytes")
   // Routing ids that begin with 00 are the ROUTER's own to give: a peer that claims one could pass for another.
   if (routingId[0] === 0) throw new EarshotError("EPROTO", "a routing id that begins with a zero byte")
+  const token = property(metadata, "X-Earshot-Auth")
+  if (token !== undefined && token.length > MAX_TOKEN) throw new EarshotError("EPROTO", "a token of more than 4 KiB")
   const max = decodeText(property(metadata, "X-Earshot-Max") ?? EMPTY)
   return {
     type: name as SocketType | undefined,
     routingId,
     earshot: property(metadata, "X-Earshot") !== undefined,
+    token,
     max: /^\d{1,15}$/.test(max) ? Number(max) : Infinity,
   }
 }

@@ -20,7 +20,9 @@ export class Beat implements HeartbeatLink {
     return this.session.link.unconfirmed
   }
   ping(timeToLive: number): void {
+    // Both: the transport's is answered for a program that sleeps, ours is heard by one that can't see the transport's.
     this.session.command("PING", pingBody(timeToLive, EMPTY))
+    this.session.link.ping?.()
   }
   dead(error: EarshotError): void {
     this.session.end(error)

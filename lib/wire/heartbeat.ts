@@ -55,6 +55,7 @@ export class Heartbeat {
   private mark: { readonly at: number; readonly bytes: number } | undefined
   /** A verdict was due: the link is being read once more. */
   private judging = false
+  private doubts: Timer | undefined
   /** After a late timer: no verdict before this time. */
   private grace = 0
   private stopped = false
@@ -99,6 +100,22 @@ export class Heartbeat {
   }
 
   /**
+   * There is reason to think that the peer is gone: it is asked, and has `ms` to show that it isn't. Not while reading is
+   * paused, when nothing could be heard.
+   */
+  doubt(ms: number): void {
+    if (this.stopped || this.link.paused || this.doubts !== undefined) return
+    const at = this.clock.now()
+    this.doubts = this.clock.timeout(() => {
+      this.doubts = undefined
+      if (this.lastHeard > at || this.link.paused) return
+      this.stop()
+      this.link.dead(new EarshotError("ETIMEDOUT", `nothing heard within ${ms} ms after the connection was in doubt`))
+    }, ms)
+    this.link.ping(this.options.timeToLive)
+  }
+
+  /**
    * Reading pauses: the peer's PINGs will wait unanswered, so that ours must tell it that we live. Not a peer that may never
    * ask: when it has sent all it had and gone, as libzmq does, a PING would be answered by a reset, and what the system
    * still held of its messages would be lost (measured: 800 of 2,500).
@@ -113,6 +130,7 @@ export class Heartbeat {
 
   stop(): void {
     this.timer?.cancel()
+    this.doubts?.cancel()
     this.timer = undefined
     this.nextPing = Infinity
     this.asked = 0

@@ -1,29 +1,28 @@
 /**
- * A link's life: greeting, handshake, traffic, end. Link + codec + mechanism + heartbeat, and the one write per turn.
+ * A link's life: greeting, handshake, traffic, end. Link + codec + handshake + heartbeat, and the one write per turn.
  * It knows no pattern: what arrives goes to its owner, what the owner sends goes into the codec and leaves when the turn
  * ends, or earlier when a slab is full. It takes messages only while the link does (`writable`).
  */
 import { EMPTY } from "../bytes.ts"
 import type { Clock, Timer } from "../clock.ts"
-import type { Codec, Greeting, Link, LinkSink, Mechanism, Message, Metadata, SocketType } from "../contract.ts"
+import type { Codec, Greeting, Link, LinkSink, Message, Metadata, SocketType } from "../contract.ts"
 import { EarshotError, wrap } from "../errors.ts"
 import { Beat } from "./beat.ts"
 import type { DecoderLimits } from "./decoder.ts"
-import { readAnnouncement } from "./announcement.ts"
+import { Handshake, type HandshakeOptions, type Introduction } from "./handshake.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
-import { NullMechanism, printable, refusal, refusalBody } from "./null.ts"
+import { refusal, refusalBody } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
 import { Unconfirmed } from "./unconfirmed.ts"
 import { ZmtpCodec } from "./zmtp.ts"
+import { ZwsCodec } from "./zws.ts"
 
 export { announce } from "./announcement.ts"
+export type { Introduction, Judge } from "./handshake.ts"
 export type { HeartbeatOptions } from "./heartbeat.ts"
 
-export interface SessionOptions {
+export interface SessionOptions extends HandshakeOptions {
   readonly clock: Clock
-  /** What we announce of ourselves in the handshake. */
-  readonly properties: Metadata
-  readonly accepts: readonly SocketType[]
   readonly maxMessageSize: number
   readonly maxMessageParts: number
   /** ms from the link's beginning to the end of the handshake. */
@@ -48,10 +47,11 @@ export interface SessionOwner {
 
 /** Commands that pile up behind a link that takes nothing: more than this and PINGs are no longer answered. */
 const COMMAND_BACKLOG = 65_536
-const MAX_HANDSHAKE_COMMANDS = 16
 const MAX_CONTEXT = 16
 /** At most so many bytes, or one message, are written and not known to have left. */
 const MAX_UNCONFIRMED = 262_144
+/** A chunk from a stranger. */
+const MAX_EARLY = 65_536
 /** What a plain end means before traffic. */
 const TOO_EARLY: Record<string, string | undefined> = {
   greeting: "the peer closed while greeting, as libzmq does when it uses another security mechanism",
@@ -65,6 +65,7 @@ export class Session implements LinkSink {
   type: SocketType | undefined
   routingId: Uint8Array = EMPTY
   metadata: Metadata = new Map()
+  userId: string | undefined
   /** The peer is an Earshot socket. */
   earshot: boolean = false
   /** The largest message that the peer says it takes. */
@@ -78,13 +79,11 @@ export class Session implements LinkSink {
   private readonly codec: Codec
   /** The codec's: no message before the handshake is done. */
   private readonly limits: DecoderLimits
-  private readonly mechanism: Mechanism
+  private readonly handshake: Handshake
   private state: "greeting" | "handshake" | "traffic" | "closed" = "greeting"
-  private minor = 1
   private heartbeat: Heartbeat | undefined
   private probes: Probes | undefined
   private deadline: Timer | undefined
-  private commands = 0
   private unflushed = 0
   private blocked = false
   private scheduled = false
@@ -97,13 +96,17 @@ export class Session implements LinkSink {
     this.link = link
     this.owner = owner
     this.options = options
-    this.mechanism = new NullMechanism(options.properties)
+    this.handshake = new Handshake(this, options)
     this.limits = { maxMessageSize: -1, maxMessageParts: options.maxMessageParts }
-    this.codec = new ZmtpCodec(this, this.limits)
+    this.codec =
+      link.protocol === "zmtp"
+        ? new ZmtpCodec(this, this.limits)
+        : new ZwsCodec(this, this.limits, link.protocol === "zws-bare")
     this.deadline = options.clock.timeout(() => {
       this.end(new EarshotError("ETIMEDOUT", "the handshake was not finished in time"))
     }, options.handshakeInterval)
-    this.codec.greet(this.mechanism.name, this.mechanism.asServer)
+    const { name, asServer } = this.handshake.mechanism
+    this.codec.greet(name, asServer)
     // Never wait for the peer's greeting: libzmq waits for ours.
     this.flush()
     link.start(this)
@@ -147,7 +150,7 @@ export class Session implements LinkSink {
    * where the answer is only soft: a peer that is no Earshot socket.
    */
   probe(timeout: number, done: (exact: boolean) => void): void {
-    if (this.state !== "traffic" || this.minor === 0) return done(false)
+    if (this.state !== "traffic" || this.handshake.minor === 0) return done(false)
     this.probes ??= new Probes(this.options.clock)
     const context = this.probes.add(timeout, (answered) => done(answered && this.earshot))
     this.command("PING", pingBody(0, context))
@@ -155,7 +158,7 @@ export class Session implements LinkSink {
 
   pauseReading(): void {
     this.codec.pause()
-    if (this.minor > 0) this.heartbeat?.rest()
+    if (this.handshake.minor > 0) this.heartbeat?.rest()
   }
 
   resumeReading(): void {
@@ -200,6 +203,8 @@ export class Session implements LinkSink {
 
   onData(chunk: Uint8Array): void {
     if (this.state === "closed") return
+    if (this.state !== "traffic" && chunk.length > MAX_EARLY)
+      return this.fail(new EarshotError("EPROTO", "too much at once before the handshake was done"))
     this.heartbeat?.heard(chunk.length)
     this.options.active?.()
     // One chunk beyond a pause is held, so that a reader who catches up within the turn costs no system call.
@@ -220,6 +225,11 @@ export class Session implements LinkSink {
 
   onAlive(): void {
     this.heartbeat?.heard(0)
+  }
+
+  onDoubt(ms: number): void {
+    // Who answers no PING can't show that it is there.
+    if (this.handshake.minor > 0) this.heartbeat?.doubt(ms)
   }
 
   onDrain(): void {
@@ -261,15 +271,8 @@ export class Session implements LinkSink {
   }
 
   onGreeting(greeting: Greeting): void {
-    if (greeting.mechanism !== this.mechanism.name)
-      throw new EarshotError(
-        "MECHANISM",
-        `peer uses the mechanism ${printable(greeting.mechanism) || "(none)"}, this socket ${this.mechanism.name}`,
-      )
-    this.minor = greeting.minor
     this.state = "handshake"
-    const first = this.mechanism.start()
-    if (first !== undefined) this.command(first.name, first.body)
+    this.handshake.greeted(greeting)
   }
 
   onMessage(message: Message, size: number): void {
@@ -277,7 +280,7 @@ export class Session implements LinkSink {
   }
 
   onCommand(name: string, body: Uint8Array): void {
-    if (this.state === "handshake") return this.shake(name, body)
+    if (this.state === "handshake") return this.handshake.received(name, body)
     if (this.state !== "traffic") return
     if (name === "PING") return this.pinged(body)
     if (name === "PONG") return this.probes?.answer(body)
@@ -285,32 +288,40 @@ export class Session implements LinkSink {
     this.owner.onCommand(name, body)
   }
 
-  private shake(name: string, body: Uint8Array): void {
-    if (++this.commands > MAX_HANDSHAKE_COMMANDS) throw new EarshotError("EPROTO", "too many commands in the handshake")
-    const answer = this.mechanism.receive(name, body)
-    if (answer !== undefined) this.command(answer.name, answer.body)
-    const metadata = this.mechanism.peer
-    if (metadata === undefined) return
-    const peer = readAnnouncement(metadata, this.options.accepts)
-    this.metadata = metadata
+  judging(): void {
+    this.pauseReading()
+  }
+
+  failed(error: unknown): void {
+    if (this.state === "handshake") this.fail(error)
+  }
+
+  passed(peer: Introduction): void {
+    if (this.state !== "handshake") return
+    const { options, link } = this
+    this.metadata = peer.metadata
     this.type = peer.type
     this.routingId = peer.routingId
+    this.userId = peer.userId ?? link.identity?.userId
     this.earshot = peer.earshot
     this.peerMax = peer.max
     this.state = "traffic"
     this.established = true
-    this.limits.maxMessageSize = this.options.maxMessageSize
+    this.limits.maxMessageSize = options.maxMessageSize
     this.deadline?.cancel()
-    const { clock } = this.options
-    const options = this.options.heartbeat(this.earshot)
-    // A 3.0 peer knows no PING, so its silence proves nothing.
+    link.admit?.()
+    const wanted = options.heartbeat(this.earshot)
+    // A 3.0 peer knows no PING, so its silence proves nothing; nor does libzmq's over bare ZWS.
+    const answers = this.handshake.minor > 0 || (link.protocol === "zws" && link.ping !== undefined)
     this.heartbeat = new Heartbeat(
-      clock,
+      options.clock,
       new Beat(this),
-      this.minor === 0 ? { ...options, interval: 0, timeout: 0 } : options,
+      answers ? wanted : { ...wanted, interval: 0, timeout: 0 },
     )
     this.writable = !this.blocked
     this.owner.onReady(this)
+    // A judged peer was not read from meanwhile.
+    if (options.judge !== undefined) this.resumeReading()
   }
 
   private pinged(body: Uint8Array): void {
@@ -325,7 +336,7 @@ export class Session implements LinkSink {
     const reason = wrap(error, "EPROTO")
     // RFC 37 wants a reason for the peer. libzmq never reconnects after an ERROR (WIRE 0.9), nor after the mismatch it
     // would find by itself; it is sent only while our READY is not out, for in traffic it means nothing.
-    if (this.state === "handshake" && reason.code === "INCOMPATIBLE") {
+    if (this.state === "handshake" && (reason.code === "INCOMPATIBLE" || this.handshake.refused)) {
       if (!this.readyFlushed) {
         this.codec.takeBack()
         this.codec.command("ERROR", refusalBody(reason.message))

@@ -1,14 +1,14 @@
 /**
  * The memory that small frames are gathered in before they are written: slabs, borrowed while bytes wait and given back
  * when they have left, so that an idle connection owns none. Smaller ones for links that send a little now and then: a
- * message to ten thousand subscribers takes 5 or 20 MB of them, and would take 640 of the largest.
+ * message to ten thousand subscribers takes 2.5 or 20 MB of them, and would take 640 of the largest.
  */
 import { allocate } from "../bytes.ts"
 
 export const SLAB = 65_536
 /** What a process keeps of each size for the next burst. More are made when needed and left to the garbage collector. */
 const shelves = [
-  { size: 512, keep: 64, free: [] as Uint8Array[] },
+  { size: 256, keep: 64, free: [] as Uint8Array[] },
   { size: 2048, keep: 64, free: [] as Uint8Array[] },
   { size: SLAB, keep: 16, free: [] as Uint8Array[] },
 ] as const

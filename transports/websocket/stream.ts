@@ -1,0 +1,40 @@
+/**
+ * Our own protocol over WebSockets: a byte stream in binary messages, whose boundaries mean nothing, and credit in text
+ * messages, for a receiver that can't pause its reading (a browser hands over whatever comes).
+ *
+ *   receiver  "+1048576"             at once: from now on you may send me so many bytes, and no more
+ *   sender    binary messages        up to 256 KiB each, while credit lasts
+ *   receiver  "+262144"              so much has been read: as many more
+ *
+ * Who never grants sets no limit: there TCP pushes back.
+ */
+
+/** The name of it on the upgrade; a token as RFC 7230 wants it. */
+export const EARSHOT = "earshot.zmtp3"
+/** RFC 45 without a mechanism, which libzmq, jszmq and browsers share. */
+export const ZWS = "ZWS2.0"
+/** Bytes of the largest message we send, and we accept. */
+export const MAX_SENT = 262_144
+export const MAX_TAKEN = 1_048_576
+/** The same before the handshake above is done. */
+export const MAX_TAKEN_EARLY = 65_536
+/** Bytes that may be under way to a receiver that grants, and how many it reads before it grants as many more. */
+export const WINDOW = 1_048_576
+export const GRANT = 262_144
+
+export function grant(bytes: number): string {
+  return `+${bytes}`
+}
+
+/** Undefined: no such thing, the other side breaks the protocol. */
+export function readGrant(text: string): number | undefined {
+  return /^\+[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined
+}
+
+/** A chunk, cut to what one message may carry. */
+export function pieces(chunk: Uint8Array, most: number = MAX_SENT): Uint8Array[] {
+  if (chunk.length <= most) return [chunk]
+  const cut: Uint8Array[] = []
+  for (let at = 0; at < chunk.length; at += most) cut.push(chunk.subarray(at, at + most))
+  return cut
+}
