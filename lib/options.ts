@@ -46,14 +46,15 @@ export interface SocketOptions {
   immediate: boolean
   /**
    * Gives the token that shows who we are, at most 4 KiB; asked before every attempt to connect, with the reason. Sent inside
-   * the handshake, and only where nobody else can read it: over TLS, on this machine, or with `insecureAuth`. Default: none.
+   * the handshake, and only where nobody else can read it: over TLS, on this machine, or with `insecureAuth`. Default none.
    */
   auth: Auth | undefined
   /** Send the token of `auth` over connections that others can read, too. Default false. */
   insecureAuth: boolean
   /**
-   * Judges every peer that a listener of this socket takes, before that hears more of us than a greeting. False, or none in
-   * time (`handshakeInterval`): it is refused; what this throws ends the connection, and the peer tries again. Default: all may come in.
+   * Judges every peer that a listener of this socket takes, before that hears more of us than a greeting. False: it
+   * is refused. What this throws, and no word within `handshakeInterval`, only ends the connection, and the peer tries again.
+   * Without it all may come in. Default none.
    */
   authenticate: Authenticate | undefined
   /** Time, scheduling and randomness. Default: the platform's. Only given to the constructor. */

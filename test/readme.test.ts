@@ -130,7 +130,7 @@ const sockets = Object.entries(earshot).filter(
 function written(option: string): string {
   const value = standards[option]
   if (option === "clock") return "the platform's"
-  if (value instanceof Uint8Array) return "none"
+  if (value === undefined || value instanceof Uint8Array) return "none"
   if (typeof value === "string") return JSON.stringify(value)
   if (typeof value !== "number") return String(value)
   const mebi = value / 1024 / 1024

@@ -52,6 +52,12 @@ const flag = (names: string): Row => ({
   good: [true, false],
   bad: [0, 1, "true", null, {}, []],
 })
+const callback: Row = {
+  of: all,
+  standard: undefined,
+  good: [() => "token", async () => ({ userId: "me" })],
+  bad: ["token", 1, true, null, {}, [], Buffer.from("token")],
+}
 const MiB = 1024 * 1024
 
 const options: Record<string, Row> = {
@@ -71,6 +77,9 @@ const options: Record<string, Row> = {
   busyPoll: integer(all, 0, 0, 1_000_000),
   maxPending: integer(all, 65_536, 1),
   immediate: { ...flag(""), of: all },
+  auth: callback,
+  insecureAuth: { ...flag(""), of: all },
+  authenticate: callback,
   sendHighWaterMark: integer(sending, 1000, 0),
   sendHighWaterMarkBytes: integer(sending, 64 * MiB, 0),
   sendTimeout: integer(sending, -1, -1),
@@ -143,7 +152,8 @@ for (const [name, { of, standard, good, bad }] of Object.entries(options))
         t.strictSame(get(new Class({ [name]: value }), name), value, "given to the constructor")
       }
       const before = get(socket, name)
-      const taken = [...bad, undefined].flatMap((value) => {
+      // What may be absent may be taken away again.
+      const taken = [...bad, ...(standard === undefined ? [] : [undefined])].flatMap((value) => {
         const problems = [unlessRefused(name, () => set(socket, name, value))]
         if (value !== undefined) problems.push(unlessRefused(name, () => new Class({ [name]: value })))
         return problems.filter((problem) => problem !== undefined).map((problem) => `${typeof value}: ${problem}`)

@@ -173,6 +173,7 @@ t.test("stats(): counters by peer and reason, which outlive the peers", async (t
     dropped: {},
     unconfirmed: zero,
     refusedHandshakes: 0,
+    refusedConnections: {},
     peers: [],
   })
   await publisher.bind("fake://stats")
