@@ -11,13 +11,14 @@ import { size } from "./questions/size.mjs"
 import { startup } from "./questions/startup.mjs"
 import { storm } from "./questions/storm.mjs"
 import { throughput } from "./questions/throughput.mjs"
+import { webSocket } from "./questions/websocket.mjs"
 import { hold } from "./support/contest.mjs"
 import { profile } from "./support/profile.mjs"
 import { prepare } from "./support/sides.mjs"
 import { table } from "./support/table.mjs"
 
 const usage = `npm run bench -- [options]
-  --quick            the main rows in two minutes
+  --quick            the main rows in three minutes
   --only <pattern>   rows whose "name rival" matches this regular expression
   --pairs <n>        rounds of alternating runs (7; under --quick 5)
   --seconds <s>      length of one throughput run (1; under --quick 0.5)
@@ -41,7 +42,7 @@ const { values: options } = parseArgs({
 const quick = options.quick
 const pairs = Number(options.pairs ?? (quick ? 5 : 7))
 const seconds = Number(options.seconds ?? (quick ? 0.5 : 1))
-const questions = [throughput, latency, fanout, matching, storm, memory, idle, startup, size]
+const questions = [throughput, latency, fanout, webSocket, matching, storm, memory, idle, startup, size]
 const contests = questions.flatMap((question) => question({ quick, seconds, pairs }))
 
 const title = (row) => `${row.name} ${row.theirs ?? ""}`

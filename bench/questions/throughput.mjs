@@ -11,7 +11,7 @@ const sizes = [
 
 const modes = { await: "for await", callback: "callback", fresh: "callback, new buffers" }
 
-const WARM_SECONDS = 0.25
+export const WARM_SECONDS = 0.25
 
 export function throughput({ seconds }) {
   return sizes.map(({ label, size, quick, marks }) => {
@@ -47,7 +47,7 @@ export function throughput({ seconds }) {
           : []),
         ...(size === 1_048_576 ? [] : [row("callback", "ws")]),
       ],
-      run: (side, mode, total = guess(side, size)) => measure(side, mode, size, total, seconds),
+      run: (side, mode, total = guess(side, size)) => stream(side, mode, total, seconds, { size }),
       size: ({ rate }) => Math.ceil(rate * (seconds + WARM_SECONDS)),
     }
   })
@@ -58,13 +58,14 @@ function guess(side, size) {
   return Math.ceil(Math.min(side === "zeromq" || side === "ws" ? 50_000 : 1_000_000, 1e9 / size))
 }
 
-async function measure(side, mode = "await", size, total, seconds) {
+/** One run from a PUSH to a PULL; `args` for both of them. */
+export async function stream(side, mode = "await", total, seconds, args) {
   const warm = Math.ceil((total * WARM_SECONDS) / (seconds + WARM_SECONDS))
-  const pull = start(side, "pull", { size, warm, total, mode })
+  const pull = start(side, "pull", { ...args, warm, total, mode })
   let push
   try {
     const { endpoint } = await pull.answer()
-    push = start(side, "push", { size, total, mode, endpoint })
+    push = start(side, "push", { ...args, total, mode, endpoint })
     const result = await pull.answer(push)
     if (result.count !== total) throw new Error(`${result.count} messages of ${total} arrived`)
     await Promise.all([push.end(), pull.end()])

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs"
 import { missing, play, say, verify } from "../support/role.mjs"
 import { nearMisses, topics as topicsOf } from "../support/topics.mjs"
+import { pages } from "../support/pages.mjs"
 import { awaited } from "./sockets.mjs"
 
 const entry = new URL("../../dist/lib/index.js", import.meta.url)
@@ -15,8 +16,8 @@ const zmq = new Proxy(earshot, {
 
 const shared = awaited(zmq)
 
-async function bound(socket) {
-  await socket.bind("tcp://127.0.0.1:*")
+async function bound(socket, at = "tcp://127.0.0.1:*") {
+  await socket.bind(at)
   say({ endpoint: socket.lastEndpoint })
 }
 
@@ -25,7 +26,7 @@ await play({
 
   async pull(args) {
     if (args.mode === "await") return shared.pull(args)
-    const { size, warm, total } = args
+    const { size, warm, total, at } = args
     const pull = new zmq.Pull()
     let count = 0
     let start = 0
@@ -35,7 +36,7 @@ await play({
         if (++count === warm) start = performance.now()
         if (count === total) resolve()
       }
-      bound(pull).catch(reject)
+      bound(pull, at).catch(reject)
     })
     say({ count, seconds: (performance.now() - start) / 1000 })
     await pull.close()
@@ -88,6 +89,18 @@ await play({
     })
     say({ count, seconds: (performance.now() - start) / 1000 })
     await Promise.all(sockets.map((socket) => socket.close()))
+  },
+
+  // To a page in a browser.
+  async feed({ size, total }) {
+    const site = await pages("earshot")
+    const publisher = new zmq.Publisher({ noDrop: true })
+    await publisher.bind(zmq.ws({ server: site.server, path: "/feed" }))
+    say({ url: site.url })
+    await publisher.ready({ subscribers: 1, timeout: 30_000 })
+    const body = Buffer.alloc(size)
+    for (let n = 0; n < total; n++) if (!publisher.trySend(body)) await publisher.send(body)
+    for await (const _ of process.stdin) continue
   },
 
   async "match-publish"({ topics, warm, total }) {

@@ -1,5 +1,5 @@
 // The roles that are one program text for Earshot and zeromq.js: `for await` and an awaited send for each message.
-// `zmq` is the module under test.
+// `zmq` is the module under test, `at` where to bind if not on a port of TCP.
 import { epoch, orders, percentiles, say, settle, verify } from "../support/role.mjs"
 
 const beat = (interval) => (interval === undefined ? {} : { heartbeatInterval: interval })
@@ -9,9 +9,9 @@ const ANY = "tcp://127.0.0.1:*"
 
 export function awaited(zmq) {
   return {
-    async pull({ size, warm, total }) {
+    async pull({ size, warm, total, at = ANY }) {
       const pull = new zmq.Pull()
-      await pull.bind(ANY)
+      await pull.bind(at)
       say({ endpoint: pull.lastEndpoint })
       let count = 0
       let start = 0
@@ -32,9 +32,9 @@ export function awaited(zmq) {
       await push.close()
     },
 
-    async reply({ total, busyPoll }) {
+    async reply({ total, busyPoll, at = ANY }) {
       const reply = new zmq.Reply(poll(busyPoll))
-      await reply.bind(ANY)
+      await reply.bind(at)
       say({ endpoint: reply.lastEndpoint })
       let count = 0
       for await (const [frame] of reply) {

@@ -1,5 +1,6 @@
 // npm ws: one WebSocket message for each of ours, without compression, as its users send.
 import { once } from "node:events"
+import { pages } from "../support/pages.mjs"
 import { missing, percentiles, play, say, verify } from "../support/role.mjs"
 
 const ws = await import("ws").catch(() => missing("missing: npm ws is not installed"))
@@ -17,6 +18,14 @@ async function connected(endpoint) {
   const socket = new ws.WebSocket(endpoint, options)
   await once(socket, "open")
   return socket
+}
+
+async function sendAll(socket, size, total) {
+  const body = Buffer.alloc(size)
+  for (let n = 0; n < total; n++) {
+    if (socket.bufferedAmount < 1 << 20) socket.send(body)
+    else await new Promise((resolve) => socket.send(body, resolve)) // until all up to this one has left
+  }
 }
 
 await play({
@@ -37,13 +46,20 @@ await play({
 
   async push({ endpoint, size, total }) {
     const socket = await connected(endpoint)
-    const body = Buffer.alloc(size)
-    for (let n = 1; n <= total; n++) {
-      if (socket.bufferedAmount < 1 << 20) socket.send(body)
-      else await new Promise((resolve) => socket.send(body, resolve)) // until all up to this one has left
-    }
+    await sendAll(socket, size, total)
     socket.close()
     await once(socket, "close")
+  },
+
+  // To a page in a browser.
+  async feed({ size, total }) {
+    const site = await pages("ws")
+    const server = new ws.WebSocketServer({ ...options, server: site.server, path: "/feed", clientTracking: false })
+    const connection = once(server, "connection")
+    say({ url: site.url })
+    const [socket] = await connection
+    await sendAll(socket, size, total)
+    for await (const _ of process.stdin) continue
   },
 
   async reply() {

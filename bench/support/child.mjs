@@ -90,6 +90,11 @@ export class Child {
     })
   }
 
+  /** Rejects when it ends with anything but 0; else stays pending. */
+  get failed() {
+    return this.#failed
+  }
+
   order(line) {
     this.#process.stdin.write(`${line}\n`)
   }

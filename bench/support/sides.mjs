@@ -20,6 +20,8 @@ export const names = {
   zeromq: "zeromq.js",
   net: "raw net",
   ws: "ws",
+  jszmq: "jszmq",
+  socketio: "socket.io",
 }
 
 let libzmqProblem
@@ -42,7 +44,7 @@ function profiler(role) {
 
 /** Gets the rivals ready; returns one line about each. */
 export async function prepare() {
-  return [prepareLibzmq(), await prepareZeromq(), prepareWs(), `Earshot: ${ours()}`]
+  return [prepareLibzmq(), await prepareZeromq(), ...prepareOwn(), jszmq(), `Earshot: ${ours()}`]
 }
 
 function ours() {
@@ -73,17 +75,31 @@ async function prepareZeromq() {
   }
 }
 
-/** ws is the bench's own dependency: its first run installs it. */
-function prepareWs() {
-  if (!existsSync(join(bench, "node_modules", "ws"))) {
-    process.stderr.write("bench: first run: installing ws into bench/node_modules\n")
+/** The bench's own dependencies: its first run installs them. */
+function prepareOwn() {
+  const rivals = Object.entries(JSON.parse(readFileSync(join(bench, "package.json"), "utf8")).dependencies)
+  if (rivals.some(([name, version]) => versionIn(bench, name) !== version)) {
+    process.stderr.write("bench: first run: installing rivals into bench/node_modules\n")
     const npm = process.platform === "win32" ? "npm.cmd" : "npm"
     const args = ["install", "--prefix", bench, "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]
     spawnSync(npm, args, { stdio: ["ignore", "ignore", "inherit"], timeout: 120_000 })
   }
+  return rivals.map(([name]) => {
+    const version = versionIn(bench, name)
+    return version === undefined ? `${name}: missing: npm could not install it` : `${name}: npm ${name} ${version}`
+  })
+}
+
+function jszmq() {
+  const version = versionIn(join(bench, ".."), "jszmq")
+  return version === undefined ? "jszmq: missing: npm jszmq is not installed" : `jszmq: npm jszmq ${version}`
+}
+
+/** Of what is installed in a folder. */
+function versionIn(folder, name) {
   try {
-    return `ws: npm ws ${JSON.parse(readFileSync(join(bench, "node_modules", "ws", "package.json"), "utf8")).version}`
+    return JSON.parse(readFileSync(join(folder, "node_modules", name, "package.json"), "utf8")).version
   } catch {
-    return "ws: missing: npm could not install it"
+    return undefined
   }
 }
