@@ -38,8 +38,9 @@ type Handle = { ref?(): void; unref?(): void }
 export const systemClock: Clock = createSystemClock()
 
 function createSystemClock(): Clock {
-  const immediate: (callback: () => void) => void =
-    typeof setImmediate === "function" ? setImmediate : messageChannelImmediate()
+  // Reached through the global object: a page's project knows no such name.
+  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void }
+  const immediate = setImmediate ?? messageChannelImmediate()
   // Node's, Bun's and Deno's; reached through the global object, which may have none.
   const nextTick = (globalThis as { process?: { nextTick?: (callback: () => void) => void } }).process?.nextTick
   let holds = 0
