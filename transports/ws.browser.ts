@@ -31,13 +31,14 @@ export function webSockets(scheme: "ws" | "wss"): Transport {
       } catch {}
     throw new EarshotError("EINVAL", `bad address for ${scheme}: ${address}`)
   }
+  /** As on Node: always with the port, and with a path only where there is one. */
   const check = (address: string): string => {
-    const { host, pathname, search } = parse(address)
-    return host + (pathname === "/" ? "" : pathname) + search
+    const { hostname, port, pathname, search } = parse(address)
+    return `${hostname}:${port || (scheme === "ws" ? 80 : 443)}${pathname === "/" ? "" : pathname}${search}`
   }
 
   const dial = async (address: string, options: TransportOptions, signal: AbortSignal): Promise<Link> =>
-    open(scheme, parse(address), options, signal, signals)
+    open(scheme, parse(check(address)), options, signal, signals)
 
   return { scheme, check, dial, redial: { interval: 250, maxInterval: 5000 }, onNudge: signals.onNudge }
 }
