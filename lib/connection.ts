@@ -4,14 +4,11 @@ import { encodeText } from "./bytes.ts"
 import type { Core } from "./core.ts"
 import type { Link, Transport } from "./contract.ts"
 import { Dialer } from "./dialer.ts"
-import { EarshotError, wrap } from "./errors.ts"
-import type { AuthAttempt } from "./options.ts"
-import { finish } from "./linger.ts"
+import { EarshotError } from "./errors.ts"
+import type { Auth, AuthAttempt } from "./options.ts"
+import { finish, giveUp } from "./linger.ts"
 import { Pipe, type PipeOwner } from "./pipe.ts"
-import type { Session } from "./wire/session.ts"
-
-/** Of a token, in bytes. */
-const MAX_TOKEN = 4096
+import { MAX_TOKEN, UNAUTHORIZED, type Session } from "./wire/session.ts"
 
 export class Connection implements PipeOwner {
   readonly endpoint: string
@@ -91,28 +88,22 @@ export class Connection implements PipeOwner {
     this.resolveFirst()
   }
 
-  offline(pipe: Pipe, _session: Session, error: EarshotError | undefined): void {
+  offline(pipe: Pipe, session: Session, error: EarshotError | undefined): void {
     const comesBack = !pipe.finishing || (pipe.onGone !== undefined && pipe.queued > 0)
     if (pipe.onGone !== undefined) pipe.onGone()
     else if (!this.lasting) this.pipe = undefined
     if (!comesBack) return
-    if (error?.code !== "REFUSED" || this.core.settings.auth === undefined) return this.dialer.ended(error)
+    const refused = error?.cause === UNAUTHORIZED && !session.established && this.token !== undefined
+    if (!refused) return this.dialer.ended(error)
     if (this.reason === "refused") return this.giveIn(error)
     this.reason = "refused"
     this.dialer.dial()
   }
 
-  async onAttempt(): Promise<void> {
+  onAttempt(signal: AbortSignal): Promise<void> | undefined {
+    this.token = undefined
     const { auth } = this.core.settings
-    if (auth === undefined) return
-    try {
-      const token = await auth({ reason: this.reason, address: this.endpoint })
-      this.token = typeof token === "string" ? encodeText(token) : token
-    } catch (error) {
-      throw wrap(error, "REFUSED", "auth failed")
-    }
-    if (!(this.token instanceof Uint8Array) || this.token.length > MAX_TOKEN)
-      throw new EarshotError("EINVAL", "auth must give a string or bytes, at most 4 KiB")
+    return auth === undefined ? undefined : this.ask(auth, signal)
   }
 
   onLink(link: Link): void {
@@ -137,13 +128,32 @@ export class Connection implements PipeOwner {
 
   onGiveUp(error: EarshotError): void {
     void this.close(0, error)
+    if (this.pipe !== undefined) giveUp(this.pipe)
+  }
+
+  private async ask(auth: Auth, signal: AbortSignal): Promise<void> {
+    // Never from inside a call of ours: it may well close the socket.
+    await undefined
+    if (signal.aborted) return
+    let token: unknown
+    try {
+      token = await auth({ reason: this.reason, address: this.endpoint })
+    } catch (error) {
+      throw new EarshotError("AUTH_FAILED", undefined, error)
+    }
+    if (typeof token === "string") token = encodeText(token)
+    if (!(token instanceof Uint8Array) || token.length > MAX_TOKEN)
+      throw new EarshotError("AUTH_FAILED", `auth must give a string or bytes, at most ${MAX_TOKEN}`)
+    // Too late, it would belong to another attempt.
+    if (!signal.aborted) this.token = token
   }
 
   private giveIn(cause: EarshotError): void {
-    this.unauthorized = true
+    this.unauthorized = this.settled = true
     const error = new EarshotError("UNAUTHORIZED", undefined, cause)
     this.rejectFirst(error)
     this.core.emit("unauthorized", { address: this.endpoint, error })
+    if (this.pipe !== undefined) giveUp(this.pipe)
   }
 
   private makePipe(): void {
@@ -154,7 +164,7 @@ export class Connection implements PipeOwner {
   private async end(linger: number, reason: unknown): Promise<void> {
     const { core } = this
     core.connections.delete(this)
-    if (this.pipe !== undefined) await core.ending([finish(core, this.pipe, linger)])
+    if (this.pipe !== undefined) await core.ending([finish(core, this.pipe, this.unauthorized ? 0 : linger)])
     this.dialer.stop()
     this.forgetNudges?.()
     this.settled = true

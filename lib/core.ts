@@ -47,6 +47,7 @@ export interface SocketStats {
 }
 
 const PROTOCOL_ERRORS: ReadonlySet<ErrorCode> = new Set(["EPROTO", "VERSION", "MECHANISM", "INCOMPATIBLE", "EMSGSIZE"])
+const AUTH_ERRORS: ReadonlySet<ErrorCode> = new Set(["REFUSED", "AUTH_FAILED"])
 /** Earshot's own heartbeat, in ms. */
 const INTERVAL = 10_000
 const TIMEOUT = 30_000
@@ -197,7 +198,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
       this.emit("peer:leave", { peer: pipe, error })
       if (pipe.attached && pipe.lasting) this.pattern.offline?.(pipe)
     } else if (error !== undefined) {
-      const kind = PROTOCOL_ERRORS.has(error.code) ? "protocol" : error.code === "REFUSED" ? "auth" : "other"
+      const kind = PROTOCOL_ERRORS.has(error.code) ? "protocol" : AUTH_ERRORS.has(error.code) ? "auth" : "other"
       this.emit(`handshake:error:${kind}`, { address, error })
     }
     if (!pipe.lasting && !pipe.finishing) {
@@ -290,7 +291,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
 /** The user's `authenticate`, about the peer on this link. */
 function judgeOf(authenticate: Authenticate, link: Link): Judge {
   return async ({ token, type, routingId, metadata }: Introduction) => {
-    const verdict = await authenticate({
+    const verdict: unknown = await authenticate({
       token: token === undefined ? undefined : decodeText(token),
       remote: link.remote,
       type,
@@ -298,7 +299,12 @@ function judgeOf(authenticate: Authenticate, link: Link): Judge {
       metadata,
       request: link.identity?.claims,
     })
-    return verdict === true ? {} : verdict
+    if (verdict === false) return false
+    const { userId } = Object(verdict) as { userId?: unknown }
+    if (verdict !== true && (typeof verdict !== "object" || verdict === null))
+      throw new EarshotError("EINVAL", "authenticate must give true, false or { userId }")
+    if (userId !== undefined && typeof userId !== "string") throw new EarshotError("EINVAL", "userId must be a string")
+    return { userId }
   }
 }
 

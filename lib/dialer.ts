@@ -3,6 +3,7 @@ import { Backoff } from "./backoff.ts"
 import type { Clock, Timer } from "./clock.ts"
 import type { Link, Transport, TransportOptions } from "./contract.ts"
 import { EarshotError, wrap, type ErrorCode } from "./errors.ts"
+import { untilAborted } from "./operations.ts"
 
 export interface DialerOptions {
   readonly transport: Transport
@@ -16,8 +17,8 @@ export interface DialerOptions {
 }
 
 export interface DialerOwner {
-  /** Before each attempt; what it rejects with makes the attempt fail. */
-  onAttempt?(): Promise<void>
+  /** Before each attempt, which waits for it, until `signal` aborts; what it rejects with makes the attempt fail. */
+  onAttempt?(signal: AbortSignal): Promise<void> | undefined
   /** A link is there, for a session. `ended` must be called when that session is over. */
   onLink(link: Link): void
   /** An attempt failed, or a link ended. */
@@ -63,11 +64,10 @@ export class Dialer {
             connectTimeout,
           )
         : undefined
-    const asked = this.owner.onAttempt?.()
-    const dialled =
-      asked === undefined
-        ? transport.dial(address, transportOptions, attempt.signal)
-        : asked.then(() => transport.dial(address, transportOptions, attempt.signal))
+    const { signal } = attempt
+    const dial = (): Promise<Link> => transport.dial(address, transportOptions, signal)
+    const asked = this.owner.onAttempt?.(signal)
+    const dialled = asked === undefined ? dial() : untilAborted(asked, signal, () => {}).then(dial)
     dialled.then(
       (link) => {
         limit?.cancel()

@@ -44,16 +44,9 @@ export class Transports {
 
 /** Where an endpoint is, and what it is called. Throws as `parseEndpoint` and `Transports.get` do. */
 export function locate(endpoint: string | Place, transports: Transports): Place & { readonly name: string } {
-  const place = typeof endpoint === "object" ? (endpoint as Place | null) : undefined
-  if (
-    place === undefined ||
-    place === null ||
-    typeof place.address !== "string" ||
-    typeof place.transport !== "object"
-  ) {
-    const { scheme, address } = parseEndpoint(endpoint as string)
-    return { transport: transports.get(scheme), address, name: endpoint as string }
-  }
-  const { transport, address } = place
-  return { transport, address, name: `${transport.scheme}://${address}` }
+  const { transport, address } = Object(endpoint) as Partial<Place>
+  if (typeof address === "string" && typeof transport?.check === "function")
+    return { transport, address, name: `${transport.scheme}://${address}` }
+  const parsed = parseEndpoint(endpoint as string)
+  return { transport: transports.get(parsed.scheme), address: parsed.address, name: endpoint as string }
 }

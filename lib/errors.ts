@@ -31,6 +31,7 @@ export const codes = {
   MECHANISM: "the peer uses another security mechanism",
   INCOMPATIBLE: "the peer's socket type does not fit",
   REFUSED: "the peer refused the handshake with a reason of its own",
+  AUTH_FAILED: "auth or authenticate threw, or gave what it may not",
   UNAUTHORIZED: "the other side refused our token twice: no more attempts until reconnect()",
   INSECURE_AUTH: "a token would have gone where others can read it",
   INSECURE_FROM_HTTPS: "a page from https may not reach a plain ws address",

@@ -114,9 +114,10 @@ export abstract class Socket<P extends Pattern = Pattern> {
     transport.check(address, "bind")
     for (const binding of core.bindings)
       if (
-        binding.transport === transport &&
-        // A place is one; a string with a wildcard may be many.
-        (binding.endpoint === name || (binding.asked === name && (endpoint !== name || !/(\*|:0)$/.test(name))))
+        endpoint === name
+          ? // Asked for with a wildcard it may be one of many.
+            binding.endpoint === name || (binding.asked === name && !/(\*|:0)$/.test(name))
+          : binding.transport === transport && (binding.endpoint === name || binding.asked === name)
       )
         return binding.close(core.settings.linger)
     throw new EarshotError("ENOENT", `not bound to ${name}`)
@@ -184,7 +185,10 @@ export abstract class Socket<P extends Pattern = Pattern> {
     const { core } = this
     const { transport, address, name: asked } = locate(endpoint, core.transports)
     const name = `${transport.scheme}://${transport.check(address, "connect")}`
-    const found = [...core.connections].filter((each) => each.endpoint === name && each.transport === transport)
+    // A string, as `lastEndpoint` tells it, may mean a place.
+    const found = [...core.connections].filter(
+      (each) => each.endpoint === name && (endpoint === asked || each.transport === transport),
+    )
     if (found.length === 0) throw new EarshotError("ENOENT", `not connected to ${asked}`)
     return found
   }

@@ -132,7 +132,7 @@ function written(option: string): string {
   if (option === "clock") return "the platform's"
   if (value === undefined || value instanceof Uint8Array) return "none"
   if (typeof value === "string") return JSON.stringify(value)
-  if (typeof value !== "number") return String(value)
+  if (typeof value !== "number") return JSON.stringify(value)
   const mebi = value / 1024 / 1024
   return value > 0 && Number.isInteger(mebi) ? `${mebi} MiB` : value.toLocaleString("en-US")
 }

@@ -4,12 +4,11 @@
  */
 import type { Command, Greeting, Mechanism, Metadata, SocketType } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
-import { readAnnouncement, type Announcement } from "./announcement.ts"
+import { checkType, readAnnouncement, type Announcement } from "./announcement.ts"
 import { NullMechanism, printable } from "./null.ts"
 
-/** A peer that has passed: what it announced, and who it has proven to be. */
+/** What a peer announced, and who it has proven to be. */
 export interface Introduction extends Announcement {
-  readonly metadata: Metadata
   readonly userId?: string | undefined
 }
 
@@ -71,25 +70,33 @@ export class Handshake {
     const { mechanism, owner, options } = this
     const answer = mechanism.receive(name, body)
     if (answer !== undefined) owner.command(answer.name, answer.body)
-    const metadata = mechanism.peer
-    if (metadata === undefined) return
-    const peer = { ...readAnnouncement(metadata, options.accepts), metadata }
-    if (options.judge === undefined) return owner.passed(peer)
+    if (mechanism.peer === undefined) return
+    const peer = readAnnouncement(mechanism.peer)
+    if (options.judge === undefined) return this.admit(peer)
     owner.judging()
-    options.judge(peer).then(
-      (verdict) => this.judged(peer, verdict),
-      (error: unknown) => owner.failed(error),
-    )
+    options
+      .judge(peer)
+      .then(
+        (verdict) => this.judged(peer, verdict),
+        (error: unknown) => {
+          throw new EarshotError("AUTH_FAILED", undefined, error)
+        },
+      )
+      .catch((error: unknown) => owner.failed(error))
   }
 
   private judged(peer: Introduction, verdict: { readonly userId?: string | undefined } | false): void {
-    const { owner, withheld } = this
     if (verdict === false) {
       this.refused = true
-      // libzmq's number for "not authorised" (RFC 27); its clients don't come back after it.
-      return owner.failed(new EarshotError("REFUSED", "400"))
+      throw new EarshotError("REFUSED", "authenticate said no")
     }
+    this.admit({ ...peer, userId: verdict.userId })
+  }
+
+  private admit(peer: Introduction): void {
+    const { owner, options, withheld } = this
+    checkType(peer, options.accepts)
     if (withheld !== undefined) owner.command(withheld.name, withheld.body)
-    owner.passed({ ...peer, userId: verdict.userId })
+    owner.passed(peer)
   }
 }

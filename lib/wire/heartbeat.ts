@@ -77,6 +77,7 @@ export class Heartbeat {
     this.lastHeard = this.since = this.clock.now()
     this.bytes += bytes
     this.unanswered = undefined
+    this.certain()
     // Complete when the chunk before this one was read: another one than that which was marked.
     if (this.mark !== undefined && !this.link.partial) this.mark = undefined
   }
@@ -104,15 +105,26 @@ export class Heartbeat {
    * paused, when nothing could be heard.
    */
   doubt(ms: number): void {
-    if (this.stopped || this.link.paused || this.doubts !== undefined) return
-    const at = this.clock.now()
-    this.doubts = this.clock.timeout(() => {
+    const { clock, link } = this
+    if (this.stopped || link.paused || this.doubts !== undefined) return
+    const { unconfirmed } = link
+    // Timers go off before what has come in meanwhile is read.
+    const doubts = (this.doubts = clock.timeout(() => clock.immediate(verdict), ms))
+    const verdict = (): void => {
+      if (this.doubts !== doubts) return
       this.doubts = undefined
-      if (this.lastHeard > at || this.link.paused) return
+      if (link.paused) return
+      // A PING behind a message that takes long to leave can't be answered yet.
+      if (link.unconfirmed < unconfirmed) return this.doubt(ms)
       this.stop()
-      this.link.dead(new EarshotError("ETIMEDOUT", `nothing heard within ${ms} ms after the connection was in doubt`))
-    }, ms)
-    this.link.ping(this.options.timeToLive)
+      link.dead(new EarshotError("ETIMEDOUT", `nothing heard within ${ms} ms after the connection was in doubt`))
+    }
+    link.ping(this.options.timeToLive)
+  }
+
+  private certain(): void {
+    this.doubts?.cancel()
+    this.doubts = undefined
   }
 
   /**
@@ -130,7 +142,7 @@ export class Heartbeat {
 
   stop(): void {
     this.timer?.cancel()
-    this.doubts?.cancel()
+    this.certain()
     this.timer = undefined
     this.nextPing = Infinity
     this.asked = 0

@@ -25,11 +25,15 @@ export class NullMechanism implements Mechanism {
   }
 }
 
-/** An ERROR command as an error: its reason is a length and text; libzmq's are "300", "400" and "500". */
+/** libzmq's number for "not authorised" (RFC 27); its clients don't come back after it. */
+export const UNAUTHORIZED = "400"
+
+/** An ERROR command as an error: its reason, a length and text, is the cause; libzmq's are "300", "400" and "500". */
 export function refusal(body: Uint8Array): EarshotError {
   const length = body[0] ?? 0
   if (body.length < 1 + length) return new EarshotError("EPROTO", "a malformed ERROR command")
-  return new EarshotError("REFUSED", `the peer refused: ${printable(decodeText(body.subarray(1, 1 + length)))}`)
+  const reason = printable(decodeText(body.subarray(1, 1 + length)))
+  return new EarshotError("REFUSED", `the peer refused: ${reason}`, reason)
 }
 
 /** The body of an ERROR command; the reason is ASCII and cut to what its length byte can say. */

@@ -11,15 +11,16 @@ import { Beat } from "./beat.ts"
 import type { DecoderLimits } from "./decoder.ts"
 import { Handshake, type HandshakeOptions, type Introduction } from "./handshake.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
-import { refusal, refusalBody } from "./null.ts"
+import { refusal, refusalBody, UNAUTHORIZED } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
 import { Unconfirmed } from "./unconfirmed.ts"
 import { ZmtpCodec } from "./zmtp.ts"
 import { ZwsCodec } from "./zws.ts"
 
-export { announce } from "./announcement.ts"
+export { announce, MAX_TOKEN } from "./announcement.ts"
 export type { Introduction, Judge } from "./handshake.ts"
 export type { HeartbeatOptions } from "./heartbeat.ts"
+export { UNAUTHORIZED } from "./null.ts"
 
 export interface SessionOptions extends HandshakeOptions {
   readonly clock: Clock
@@ -89,6 +90,8 @@ export class Session implements LinkSink {
   private scheduled = false
   private linkPaused = false
   private readyFlushed = false
+  /** Reading is paused for the judge, and for nobody else. */
+  private withheld = false
   /** Why we end it: `onClose` of the link knows only that it ended. */
   private reason: EarshotError | undefined
 
@@ -107,8 +110,8 @@ export class Session implements LinkSink {
     }, options.handshakeInterval)
     const { name, asServer } = this.handshake.mechanism
     this.codec.greet(name, asServer)
-    // Never wait for the peer's greeting: libzmq waits for ours.
-    this.flush()
+    // Never wait for the peer's greeting: libzmq waits for ours. ZWS has none.
+    if (this.codec.pending > 0) this.flush()
     link.start(this)
   }
 
@@ -157,6 +160,7 @@ export class Session implements LinkSink {
   }
 
   pauseReading(): void {
+    this.withheld = false
     this.codec.pause()
     if (this.handshake.minor > 0) this.heartbeat?.rest()
   }
@@ -289,11 +293,12 @@ export class Session implements LinkSink {
   }
 
   judging(): void {
-    this.pauseReading()
+    this.codec.pause()
+    this.withheld = true
   }
 
   failed(error: unknown): void {
-    if (this.state === "handshake") this.fail(error)
+    if (this.state !== "closed") this.fail(error)
   }
 
   passed(peer: Introduction): void {
@@ -320,8 +325,7 @@ export class Session implements LinkSink {
     )
     this.writable = !this.blocked
     this.owner.onReady(this)
-    // A judged peer was not read from meanwhile.
-    if (options.judge !== undefined) this.resumeReading()
+    if (this.withheld) this.resumeReading()
   }
 
   private pinged(body: Uint8Array): void {
@@ -339,7 +343,7 @@ export class Session implements LinkSink {
     if (this.state === "handshake" && (reason.code === "INCOMPATIBLE" || this.handshake.refused)) {
       if (!this.readyFlushed) {
         this.codec.takeBack()
-        this.codec.command("ERROR", refusalBody(reason.message))
+        this.codec.command("ERROR", refusalBody(this.handshake.refused ? UNAUTHORIZED : reason.message))
       }
       this.reason = reason
       // Not destroyed: the peer is to learn of it too, from our READY or from the ERROR.

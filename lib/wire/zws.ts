@@ -3,7 +3,7 @@
  * flags before its body. `bare` is the protocol without a mechanism: the first chunk each way is the routing id, which
  * stands here for READY, so that the session above needs no rule of its own.
  */
-import { allocate, decodeText } from "../bytes.ts"
+import { EMPTY, allocate, asFrame, decodeText } from "../bytes.ts"
 import type { Codec, CodecSink, Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import type { DecoderLimits } from "./decoder.ts"
@@ -57,7 +57,7 @@ export class ZwsCodec implements Codec {
     // libzmq ignores SUBSCRIBE as a command here.
     if (subscription !== undefined) return this.chunk(0, prefixed(subscription, body))
     if (!this.bare) return this.chunk(COMMAND, commandBody(name, body))
-    if (name === "READY") this.chunk(0, property(decodeMetadata(body), "Identity") ?? allocate(0))
+    if (name === "READY") this.chunk(0, property(decodeMetadata(body), "Identity") ?? EMPTY)
   }
 
   flush(): readonly Uint8Array[] {
@@ -77,7 +77,7 @@ export class ZwsCodec implements Codec {
   }
 
   receive(chunk: Uint8Array): void {
-    this.held.push(chunk)
+    this.held.push(asFrame(chunk))
     this.resumeIf()
   }
 
