@@ -225,10 +225,8 @@ t.test("a page from https and plain ws", async (t) => {
   const { message } = (await dialled.catch((error: unknown) => error)) as Error
   for (const way of [/serve the page from the device/, /certificate/, /relay/]) t.match(message, way)
   globals(t, {
-    WebSocket: class {
-      constructor() {
-        throw new DOMException("mixed content", "SecurityError")
-      }
+    WebSocket: function refuse() {
+      throw new DOMException("mixed content", "SecurityError")
     },
   })
   t.equal(await outcome(dial("192.168.1.5:8080").dialled), "INSECURE_FROM_HTTPS", "where the class itself throws")

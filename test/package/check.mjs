@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
+import { browserSize, LIMIT } from "./browser.mjs"
 import { filesBelow, nativeParts, sizeBelow } from "./tree.mjs"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
@@ -154,6 +155,11 @@ await check("bundles, minified for Node", async () => {
     return `${kB(code.length)} (${kB(gzipSync(code).length)} gzipped)`
   }
   return size(`export * from "earshot"`)
+})
+await check("bundles, minified for browsers", async () => {
+  const { minified, gzipped } = await browserSize("earshot", user)
+  if (gzipped > LIMIT) throw new Error(`${kB(gzipped)} gzipped, over ${kB(LIMIT)}`)
+  return `${kB(minified)} (${kB(gzipped)} gzipped)`
 })
 
 process.exitCode = failed > 0 ? 1 : 0
