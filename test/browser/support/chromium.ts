@@ -64,7 +64,11 @@ async function packaged(): Promise<Program> {
   }
   return {
     file: join(folder, "chromium"),
-    env: { LD_LIBRARY_PATH: join(folder, "al2023", "lib"), FONTCONFIG_PATH: join(folder, "fonts") },
+    // Its own list of fonts only where the system has none: the folders in it are those of its makers.
+    env: {
+      LD_LIBRARY_PATH: join(folder, "al2023", "lib"),
+      ...(existsSync("/etc/fonts/fonts.conf") ? {} : { FONTCONFIG_PATH: join(folder, "fonts") }),
+    },
   }
 }
 
