@@ -56,10 +56,10 @@ const allowed: Record<Layer, readonly Layer[] | "all"> = {
 }
 
 /** The files that may know Node. Everything else also runs in browsers. */
-const knowsNode = /^(transports\/(tcp|ipc|tls|net|reading|libp2p\w*)\.ts|.*\.node\.ts)$/
+const knowsNode = /^(transports\/(tcp|ipc|tls|ws|net|reading|libp2p\w*)\.ts|.*\.node\.ts)$/
 
 /** Each npm package is known to exactly one file, its adapter. */
-const adapters: Readonly<Record<string, string>> = {}
+const adapters: Readonly<Record<string, string>> = { ws: "transports/websocket/library.node.ts" }
 
 const builtins: ReadonlySet<string> = new Set(builtinModules)
 

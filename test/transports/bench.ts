@@ -55,7 +55,9 @@ export class Bench {
     await waitFor(`${count} links`, () => this.accepted.length >= count, this.hooks)
   }
 
+  /** Who it is, is known: limits for strangers are tested where there are any. */
   end(link: Link): End {
+    link.admit?.()
     const end = new End(link)
     this.ends.push(end)
     return end
