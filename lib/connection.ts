@@ -133,7 +133,7 @@ export class Connection implements PipeOwner {
 
   private async ask(auth: Auth, signal: AbortSignal): Promise<void> {
     // Never from inside a call of ours: it may well close the socket.
-    await undefined
+    await Promise.resolve()
     if (signal.aborted) return
     let token: unknown
     try {
@@ -145,6 +145,7 @@ export class Connection implements PipeOwner {
     if (!(token instanceof Uint8Array) || token.length > MAX_TOKEN)
       throw new EarshotError("AUTH_FAILED", `auth must give a string or bytes, at most ${MAX_TOKEN}`)
     // Too late, it would belong to another attempt.
+    // oxlint-disable-next-line typescript/no-unnecessary-condition -- time has passed since it was looked at
     if (!signal.aborted) this.token = token
   }
 

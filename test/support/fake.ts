@@ -13,7 +13,9 @@ export interface FakeOptions {
   /** Bytes it takes before `write` says wait. */
   readonly room?: number
   /** What the transport has proven. */
-  readonly identity?: { readonly userId?: string }
+  readonly identity?: Link["identity"]
+  /** Nobody can read it on the way. */
+  readonly secure?: boolean
 }
 
 /** One link: the socket's end is a `Link`, the methods below are the peer's. */
@@ -22,7 +24,8 @@ export class FakeLink implements Link {
   readonly shares = false
   readonly remote: string
   readonly host: string | undefined
-  readonly identity: { readonly userId?: string } | undefined
+  readonly identity: Link["identity"]
+  readonly secure: boolean | undefined
   /** What the socket sent, decoded. */
   readonly messages: Message[] = []
   readonly commands: { name: string; body: Buffer }[] = []
@@ -33,6 +36,8 @@ export class FakeLink implements Link {
   written = 0
   /** Answers PINGs. */
   polite = true
+  /** The socket's READY has come. */
+  onReady: (() => void) | undefined
   /** Of `messages`, those that came when all that was written had been taken, so that the socket knows of them. */
   confirmed = 0
   private room: number
@@ -42,10 +47,11 @@ export class FakeLink implements Link {
   private over = false
   private readonly codec: ZmtpCodec
 
-  constructor(remote: string, { host, room = Infinity, identity }: FakeOptions = {}) {
+  constructor(remote: string, { host, room = Infinity, identity, secure }: FakeOptions = {}) {
     this.remote = remote
     this.host = host
     this.identity = identity
+    this.secure = secure
     this.room = room
     this.codec = new ZmtpCodec(
       {
@@ -53,6 +59,7 @@ export class FakeLink implements Link {
         onMessage: (message) => this.messages.push(message),
         onCommand: (name, body) => {
           this.commands.push({ name, body: Buffer.from(body) })
+          if (name === "READY" && this.onReady !== undefined) queueMicrotask(this.onReady)
           if (name === "PING" && this.polite) setImmediate(() => this.feed(command("PONG", body.subarray(2))))
         },
       },
