@@ -76,8 +76,9 @@ for (const type of typeNames) {
           if (event !== (joined ? "disconnect" : "handshake")) throw about(`the event ${event}`)
           if (orderly && joined ? error !== undefined : error?.code !== (code ?? "ECONNRESET"))
             throw about(`the error ${error?.code} and not ${code}`)
-          // What isn't ours was not foreseen, whatever code it was given.
-          if (error?.cause !== undefined) throw new Error("a fault of our own", { cause: error.cause })
+          // What isn't ours was not foreseen, whatever code it was given; but a peer's own reason to refuse is a cause, too.
+          if (error?.cause !== undefined && error.code !== "REFUSED")
+            throw new Error("a fault of our own", { cause: error.cause })
           if (error !== undefined && !(error.code in codes && error.message.length < 500))
             throw about(`the error ${error}`)
 
