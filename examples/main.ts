@@ -1,6 +1,6 @@
 /**
  * The main job, `npm start`: several processes exchange messages over every pattern and transport that Earshot has, and
- * this one checks that each message arrived exactly once and in the right place. Ends by itself in about ten seconds:
+ * this one checks that each message arrived exactly once and in the right place. Ends by itself in about twelve seconds:
  * with exit code 0, or with 1 and the reason when a message was lost or a process failed.
  *
  *   npm start                     everything
@@ -17,10 +17,11 @@ import { pair } from "./main/pair.ts"
 import { questions } from "./main/questions.ts"
 import { relay } from "./main/relay.ts"
 import { Failure, Part, Stage, plain, type Act, type Breakage } from "./main/stage.ts"
+import { web } from "./main/web.ts"
 import { within } from "./main/within.ts"
 import { work } from "./main/work.ts"
 
-const acts: readonly Act[] = [work, news, relay, questions, letters, broker, pair, within, libzmq]
+const acts: readonly Act[] = [work, news, relay, questions, letters, broker, pair, within, web, libzmq]
 
 async function main(): Promise<number> {
   const { values } = parseArgs({

@@ -90,6 +90,7 @@ t.test("the main job, shortened", async (t) => {
     ["tcp"],
     ["ipc"],
     ["inproc"],
+    ["WebSockets", "ws"],
     ["libzmq"],
   ])
     t.ok(
