@@ -163,6 +163,26 @@ function row(t: Test, { name, text }: { name: string; text: string }): [string, 
   return [code(name), standard, text.replace(said?.[0] ?? "", "").replaceAll('"', "`")]
 }
 
+t.test("the options of ws()", async (t) => {
+  const rows = ["WsOptions", "WsRules"].flatMap((name) => described("transports/websocket/options.node.ts", name))
+  tableIs(
+    t,
+    "Options of ws()",
+    table(
+      ["option", "default", "meaning"],
+      ...rows.map(({ name, text }) => {
+        const [said, standard = ""] = /\s*Default: (.*?)\.(?=\s|$)/.exec(text) ?? []
+        return [code(name), standard, text.replace(said ?? "", "")]
+      }),
+    ),
+  )
+})
+
+t.test("the size for browsers", async (t) => {
+  const [, limit] = /LIMIT = ([\d_]+)/.exec(readFileSync(join(root, "test/package/browser.mjs"), "utf8"))!
+  t.match(readme, `at most ${Number(limit!.replaceAll("_", "")) / 1000} KB, minified and gzipped`)
+})
+
 t.test("the events", async (t) => {
   const rows = described("lib/events.ts", "SocketEvents").map(({ name, text }) => [code(name), text])
   tableIs(t, "Events", table(["event", "when"], ...rows))
