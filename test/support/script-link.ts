@@ -2,7 +2,7 @@
 import type { Link, LinkSink } from "../../lib/contract.ts"
 
 export class ScriptLink implements Link {
-  readonly protocol = "zmtp"
+  readonly protocol: Link["protocol"] = "zmtp"
   readonly remote = "script://peer"
   readonly host: undefined
   readonly shares: boolean
