@@ -1,7 +1,6 @@
 // Sockets in pages of a real Chromium against sockets on Node, over WebSockets.
 import t from "tap"
-import { Publisher, Pull, Push, Reply, Request, Router } from "../../lib/index.ts"
-import { ws } from "../../transports/ws.ts"
+import { Publisher, Pull, Push, Reply, Request, Router, ws } from "../../lib/index.ts"
 import { text, tidy, until, within } from "../support/sockets.ts"
 import { launch, noBrowser } from "./support/chromium.ts"
 import { serve, type Earshot } from "./support/site.ts"
@@ -67,7 +66,7 @@ t.test("requests both ways", { skip }, async (t) => {
     }
     const [bytes] = await reply.receive()
     if (bytes!.constructor !== Uint8Array) throw new Error("frames of a page are Uint8Arrays")
-    await reply.send(`${decode(bytes!)}, says the page`)
+    await reply.send(`${decode(bytes)}, says the page`)
     return answers
   }, `ws://127.0.0.1:${site.port}`)
   await within("a place for the request", request.send("anybody there?"))
