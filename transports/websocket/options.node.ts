@@ -1,6 +1,9 @@
-/** What users may say of a WebSocket, on either side. */
+/** What users may say of a WebSocket, on either side. A page's project has these declarations too, and no types of Node. */
+/** @ts-ignore -- any, where there are none; stays in the declarations */
 import type { Server as HttpServer } from "node:http"
+/** @ts-ignore -- the same */
 import type { Server as HttpsServer } from "node:https"
+/** @ts-ignore -- the same */
 import type { ConnectionOptions, TlsOptions } from "node:tls"
 
 /** Who may come in, for places that listen. */
