@@ -327,7 +327,7 @@ t.test("few messages, none larger than 256 KiB, and back pressure by what is buf
   t.equal(sink.drains, 2)
 })
 
-t.test("messages that are too large, early and late", async (t) => {
+t.test("messages that are empty, or too large, early and late", async (t) => {
   const { dial, link, clock } = given(t)
   const { dialled, socket } = dial()
   socket.open()
@@ -339,7 +339,14 @@ t.test("messages that are too large, early and late", async (t) => {
   socket.get(new Uint8Array(65_537))
   await clock.settle()
   t.match(sink.ends, [{ code: "EPROTO" }], "a stranger's")
+  const empty = await link()
+  empty.socket.get(new Uint8Array(0))
+  await clock.settle()
+  t.match(empty.sink.ends, [{ code: "EPROTO" }])
   const late = await link()
+  late.link.write([new Uint8Array(0)])
+  late.link.write([])
+  t.strictSame(late.socket.binary, [], "we send none that is empty")
   late.socket.get(new Uint8Array(1_048_576))
   t.equal(late.sink.bytes, 1_048_576)
   late.socket.get(new Uint8Array(1_048_577))

@@ -174,7 +174,8 @@ export class PageLink implements Link, Watched {
     if (typeof data === "string") return this.onText(data)
     const chunk = asFrame(new Uint8Array(data as ArrayBuffer))
     const most = this.mostTaken()
-    if (chunk.length > most) return this.violation("EPROTO", `a WebSocket message of ${chunk.length} bytes`)
+    if (chunk.length > most || chunk.length === 0)
+      return this.violation("EPROTO", `a WebSocket message of ${chunk.length} bytes`)
     this.allowance -= chunk.length
     if (this.protocol === "zmtp" && this.allowance < -SLACK)
       return this.violation("EPROTO", "more than the credit that was given")
@@ -336,7 +337,7 @@ export class PageLink implements Link, Watched {
 /** The chunks as WebSocket messages, as few as may be: each costs a browser more than copying its bytes does. */
 function gather(chunks: readonly Uint8Array[]): Uint8Array[] {
   const [only] = chunks
-  if (chunks.length === 1) return pieces(only!)
+  if (chunks.length === 1 && only!.length > 0) return pieces(only!)
   const messages: Uint8Array[] = []
   let left = chunks.reduce((sum, { length }) => sum + length, 0)
   let message = allocate(0)
