@@ -8,7 +8,7 @@ import { abortError } from "../net.ts"
 import { bracketed, formatAddress, isLoopback, plainAddress, type WsAddress } from "./address.ts"
 import { limitOf, linkOf, tune } from "./joint.node.ts"
 import { openWire } from "./library.node.ts"
-import { named, SUBPROTOCOLS, type Subprotocol } from "./offer.ts"
+import { named, OFFER, type Subprotocol } from "./offer.ts"
 import type { WsRules } from "./options.node.ts"
 import { MAX_TAKEN } from "./stream.ts"
 
@@ -27,10 +27,10 @@ export async function dial(
   signal: AbortSignal,
 ): Promise<Link> {
   try {
-    return await attempt(target, SUBPROTOCOLS, rules, options, signal)
+    return await attempt(target, OFFER, rules, options, signal)
   } catch (error) {
     if (!(error instanceof Refusal) || error.status !== 400) throw error
-    const legal = SUBPROTOCOLS.filter(({ name, alias }) => name === alias)
+    const legal = OFFER.filter(({ name, alias }) => name === alias)
     return attempt(target, legal, rules, options, signal)
   }
 }

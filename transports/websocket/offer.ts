@@ -21,6 +21,12 @@ export const SUBPROTOCOLS: readonly Subprotocol[] = [
   { name: ZWS, alias: ZWS, protocol: "zws-bare" },
 ]
 
+/**
+ * What a client offers, in its order. The first means nothing to anybody: a server that picks whatever comes first, as
+ * that of npm ws does for jszmq, gives itself away by it, and then speaks what jszmq speaks.
+ */
+export const OFFER: readonly Subprotocol[] = [{ name: "ZWS2", alias: "ZWS2", protocol: "zws-bare" }, ...SUBPROTOCOLS]
+
 /** What a header offers. */
 export function offered(header: string | undefined): string[] {
   return (header ?? "").split(",").flatMap((name) => name.trim() || [])
@@ -33,5 +39,5 @@ export function choose(names: readonly string[]): Subprotocol | undefined {
 
 /** Which one an answer means, be it spelt as the name or as the alias. */
 export function named(answer: string | undefined): Subprotocol | undefined {
-  return SUBPROTOCOLS.find(({ name, alias }) => answer === name || answer === alias)
+  return OFFER.find(({ name, alias }) => answer === name || answer === alias)
 }
