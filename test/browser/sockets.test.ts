@@ -1,9 +1,10 @@
 // Sockets in pages of a real Chromium against sockets on Node, over WebSockets.
 import t from "tap"
 import { Publisher, Pull, Push, Reply, Request, Router, ws } from "../../lib/index.ts"
+import { PATIENCE, theirs, zmq } from "../support/libzmq.ts"
 import { text, tidy, until, within } from "../support/sockets.ts"
 import { launch, noBrowser } from "./support/chromium.ts"
-import { serve, type Earshot } from "./support/site.ts"
+import { bundle, everything, serve, type Earshot } from "./support/site.ts"
 import { visit } from "./support/visit.ts"
 
 /** In the page. */
@@ -24,9 +25,10 @@ t.test("a page subscribes and gets 100,000 messages", { skip }, async (t) => {
       void subscriber.connect(url)
       await subscriber.subscribe("n")
       let next = 0
+      const decode = (frame?: Uint8Array): string => new TextDecoder().decode(frame)
       for await (const [topic, number] of subscriber) {
-        if (String(topic) === "nothing" || new TextDecoder().decode(number) !== String(next))
-          throw new Error(`${new TextDecoder().decode(number)} instead of ${next}`)
+        if (decode(topic) !== "n" || decode(number) !== String(next))
+          throw new Error(`${decode(topic)} ${decode(number)} instead of n ${next}`)
         if (++next === count) break
       }
       await subscriber.close()
@@ -207,4 +209,64 @@ t.test("a page over http from a name of the network is no secure context, and wo
   }, `ws://device.test:${site.port}/earshot`)
   t.equal(answer, "hello")
   t.strictSame(errors, [])
+})
+
+t.test("libzmq and a page", { skip }, async (t) => {
+  const site = await serve(t)
+  const [push, pull, publisher] = [new zmq.Push(), new zmq.Pull(), new zmq.Publisher()]
+  theirs(t, push, pull, publisher)
+  for (const socket of [push, pull, publisher]) await socket.bind("ws://127.0.0.1:*")
+  const addresses = [push, pull, publisher].map(({ lastEndpoint }) => lastEndpoint!)
+  const { page, errors } = await visit(t, browser, site.url)
+  await page.evaluate(async (addresses) => {
+    const [pull, push, subscriber] = [new earshot.Pull(), new earshot.Push(), new earshot.Subscriber()]
+    void subscriber.subscribe("weather")
+    await Promise.all([pull, push, subscriber].map((socket, i) => socket.connect(addresses[i]!)))
+    pull.onmessage = (frames) => void push.send(["pulled", ...frames])
+    subscriber.onmessage = (frames) => void push.send(["heard", ...frames])
+  }, addresses)
+  await push.send(["one", Buffer.alloc(100_000, 1)])
+  const [how, name, large] = await pull.receive()
+  t.strictSame([String(how), String(name), large], ["pulled", "one", Buffer.alloc(100_000, 1)])
+  let got: Buffer[] | undefined
+  const heard = pull.receive().then((frames) => (got = frames))
+  // libzmq does not say when a subscription has come.
+  for (const end = performance.now() + PATIENCE; got === undefined && performance.now() < end;) {
+    await publisher.send(["news", "none"])
+    await publisher.send(["weather", "fine"])
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.equal(text(await heard), "heard|weather|fine")
+  t.strictSame(errors, [])
+})
+
+t.test("a page from https can't reach a plain ws address", { skip }, async (t) => {
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const script = await bundle(everything)
+  await context.route("https://dashboard.test/**", (route) =>
+    route.fulfill(
+      route.request().url().endsWith(".js")
+        ? { contentType: "text/javascript", body: script }
+        : { contentType: "text/html", body: `<script type="module" src="/page.js"></script>` },
+    ),
+  )
+  const page = await context.newPage()
+  await page.goto("https://dashboard.test/")
+  await page.waitForFunction("globalThis.earshot !== undefined")
+  const site = await serve(t)
+  const reply = tidy(t, new Reply())
+  await reply.bind(ws({ server: site.server, path: "/earshot", origins: ["*"], hosts: ["*"] }))
+  const attempt = (host: string): Promise<string[]> =>
+    page.evaluate(async (url) => {
+      const dealer = new earshot.Dealer({ reconnectInterval: -1 })
+      return dealer.connect(url).then(
+        () => ["in"],
+        (error: unknown) => [(error as { code: string }).code, (error as Error).message],
+      )
+    }, `ws://${host}:${site.port}/earshot`)
+  const [code, message] = await attempt("device.test")
+  t.equal(code, "INSECURE_FROM_HTTPS")
+  t.match(message, /certificate/)
+  t.strictSame(await attempt("127.0.0.1"), ["in"], "this very machine is no danger")
 })
