@@ -30,14 +30,7 @@ export class Binding implements PipeOwner {
     core.bindings.add(this)
     core.clock.hold()
     try {
-      const { clock, settings } = core
-      const options = {
-        clock,
-        keepalive: settings.tcpKeepalive,
-        backlog: settings.backlog,
-        maxMessageSize: settings.maxMessageSize,
-      }
-      this.endpoint = `${transport.scheme}://${await this.acceptor.listen(transport, address, options)}`
+      this.endpoint = `${transport.scheme}://${await this.acceptor.listen(transport, address, core.transportOptions)}`
       core.lastEndpoint = this.endpoint
       core.emit("bind", { address: this.endpoint })
     } catch (cause) {

@@ -50,6 +50,14 @@ export function decodeText(bytes: Uint8Array): string {
   return decoder.decode(bytes)
 }
 
+/** One byte, then the others. */
+export function prefixed(first: number, rest: Uint8Array): Uint8Array {
+  const bytes = allocate(1 + rest.length)
+  bytes[0] = first
+  bytes.set(rest, 1)
+  return bytes
+}
+
 /** Frees a small frame from the chunk it is a view of. */
 export function copyOf(bytes: Uint8Array): Uint8Array {
   const copy = allocate(bytes.length)

@@ -1,7 +1,9 @@
 /** Waiting for what others have to do: a subscription that has arrived, subscribers that are there. */
 import type { Connection } from "./connection.ts"
 import type { Core } from "./core.ts"
+import type { Pattern } from "./contract.ts"
 import { EarshotError } from "./errors.ts"
+import { toFrame, type FrameLike } from "./message.ts"
 import type { Pipe } from "./pipe.ts"
 import { checkTimeout } from "./waiters.ts"
 
@@ -72,7 +74,7 @@ function within(core: Core, promise: Promise<void>, endpoint: string): Promise<v
 }
 
 /** Resolves once `condition` holds, looking again whenever peers or subscriptions change; rejects TIMEOUT after `timeout` ms. */
-export function condition(core: Core, holds: () => boolean, timeout: number, what: () => string): Promise<void> {
+function condition(core: Core, holds: () => boolean, timeout: number, what: () => string): Promise<void> {
   return new Promise((resolve, reject) => {
     checkTimeout(timeout)
     if (core.closed) return reject(new EarshotError("EBADF"))
@@ -97,4 +99,29 @@ export function condition(core: Core, holds: () => boolean, timeout: number, wha
     }
     core.watchers.add(look)
   })
+}
+
+/** What `ready` waits for. */
+export interface ReadyOptions {
+  /** How many. Default 1. */
+  readonly subscribers?: number
+  /** Of messages that begin so. Default "": of every message. */
+  readonly topic?: FrameLike
+  /** ms; -1 = for ever. Default 10,000. */
+  readonly timeout?: number
+}
+
+/** Waits for them; rejects TIMEOUT. */
+export function subscribed(
+  core: Core<Pattern & { count(topic: Uint8Array): number }>,
+  { subscribers = 1, topic = "", timeout = 10_000 }: ReadyOptions,
+): Promise<void> {
+  const frame = toFrame(topic)
+  const count = (): number => core.pattern.count(frame)
+  return condition(
+    core,
+    () => count() >= subscribers,
+    timeout,
+    () => `${count()} of ${subscribers} subscribers`,
+  )
 }

@@ -47,12 +47,7 @@ export class Connection implements PipeOwner {
         transport,
         address,
         clock,
-        transportOptions: {
-          clock,
-          keepalive: settings.tcpKeepalive,
-          backlog: settings.backlog,
-          maxMessageSize: settings.maxMessageSize,
-        },
+        transportOptions: core.transportOptions,
         backoff: backoffOf(core, transport),
         persistent: settings.reconnectInterval !== -1,
         connectTimeout: settings.connectTimeout,

@@ -6,7 +6,7 @@ import { EMPTY, decodeText, sizeOf } from "./bytes.ts"
 import type { Clock } from "./clock.ts"
 import type { Connection } from "./connection.ts"
 import type { Binding } from "./binding.ts"
-import type { DropReason, Link, Message, Pattern, PatternHost, Peer } from "./contract.ts"
+import type { DropReason, Link, Message, Pattern, PatternHost, Peer, TransportOptions } from "./contract.ts"
 import { EarshotError, type ErrorCode } from "./errors.ts"
 import type { Transports } from "./endpoint.ts"
 import { Events, type SocketEvents } from "./events.ts"
@@ -123,6 +123,17 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
 
   checkOpen(): void {
     if (this.closed) throw new EarshotError("EBADF")
+  }
+
+  /** For an endpoint made now. */
+  get transportOptions(): TransportOptions {
+    const { clock, settings } = this
+    return {
+      clock,
+      keepalive: settings.tcpKeepalive,
+      backlog: settings.backlog,
+      maxMessageSize: settings.maxMessageSize,
+    }
   }
 
   /** The session of a new link of this pipe. `token`: what we show; `judged`: the user decides whether the peer comes in. */

@@ -182,7 +182,9 @@ const routingId: Rule = {
 }
 const MiB = 1024 * 1024
 
-const table: { [Name in Exclude<OptionName, "clock">]: Rule } = {
+type Rules<Options> = { readonly [Name in keyof Options]: Rule }
+
+const ofAll: Rules<Omit<SocketOptions, "clock">> = {
   linger: integer(30_000, -1),
   reconnectInterval: integer(100, -1),
   reconnectMaxInterval: integer(0, 0),
@@ -202,12 +204,18 @@ const table: { [Name in Exclude<OptionName, "clock">]: Rule } = {
   auth: callback(),
   insecureAuth: flag(),
   authenticate: callback(),
+}
+const ofSenders: Rules<SendOptions> = {
   sendHighWaterMark: integer(1000, 0),
   sendHighWaterMarkBytes: integer(64 * MiB, 0),
   sendTimeout: integer(-1, -1),
+}
+const ofReceivers: Rules<ReceiveOptions> = {
   receiveHighWaterMark: integer(1000, 0),
   receiveHighWaterMarkBytes: integer(64 * MiB, 0),
   receiveTimeout: integer(-1, -1),
+}
+const ofSome: Rules<PatternOptions> = {
   routingId,
   conflate: flag(),
   mandatory: flag(),
@@ -227,34 +235,15 @@ const table: { [Name in Exclude<OptionName, "clock">]: Rule } = {
   welcomeMessage: bytes(Number.MAX_SAFE_INTEGER),
   invertMatching: flag(),
 }
+const table: Rules<Omit<AllOptions, "clock">> = { ...ofAll, ...ofSenders, ...ofReceivers, ...ofSome }
 
-export const socketOptions: readonly OptionName[] = [
-  "linger",
-  "reconnectInterval",
-  "reconnectMaxInterval",
-  "connectTimeout",
-  "handshakeInterval",
-  "heartbeatInterval",
-  "heartbeatTimeout",
-  "heartbeatTimeToLive",
-  "maxMessageSize",
-  "maxMessageParts",
-  "backlog",
-  "tcpKeepalive",
-  "maxHandshakes",
-  "maxPending",
-  "busyPoll",
-  "immediate",
-  "auth",
-  "insecureAuth",
-  "authenticate",
-]
-export const sendOptions: readonly OptionName[] = ["sendHighWaterMark", "sendHighWaterMarkBytes", "sendTimeout"]
-export const receiveOptions: readonly OptionName[] = [
-  "receiveHighWaterMark",
-  "receiveHighWaterMarkBytes",
-  "receiveTimeout",
-]
+export const socketOptions: readonly OptionName[] = namesOf(ofAll)
+export const sendOptions: readonly OptionName[] = namesOf(ofSenders)
+export const receiveOptions: readonly OptionName[] = namesOf(ofReceivers)
+
+function namesOf(rules: object): readonly OptionName[] {
+  return Object.keys(rules) as OptionName[]
+}
 
 /** The options as the library reads them: complete and checked. */
 export type Settings = Omit<AllOptions, "clock" | "routingId" | "welcomeMessage"> & {

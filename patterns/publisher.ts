@@ -1,6 +1,6 @@
 /** PUB (RFC 29): each message goes to every subscriber whose topic its first frame begins with. */
 import { sizeOf } from "../lib/bytes.ts"
-import { condition } from "../lib/confirm.ts"
+import { subscribed, type ReadyOptions } from "../lib/confirm.ts"
 import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
 import { Fanout, readSubscription } from "../lib/fanout.ts"
 import { toFrame, type FrameLike } from "../lib/message.ts"
@@ -57,20 +57,12 @@ class PublisherPattern implements Pattern {
   }
 }
 
+export type { ReadyOptions } from "../lib/confirm.ts"
+
 type Own = Pick<PatternOptions, "noDrop" | "invertMatching" | "conflate">
 
 // oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- the options are accessors, see defineOptions
 export interface Publisher extends Own {}
-
-/** What `ready` waits for. */
-export interface ReadyOptions {
-  /** How many. Default 1. */
-  readonly subscribers?: number
-  /** Of messages that begin so. Default "": of every message. */
-  readonly topic?: FrameLike
-  /** ms; -1 = for ever. Default 10,000. */
-  readonly timeout?: number
-}
 
 /**
  * Sends each message to all Subscribers whose topic it begins with. For one that is full it is dropped and counted, unless
@@ -88,15 +80,7 @@ export class Publisher extends Sender<PublisherPattern> {
 
   /** Resolves once so many peers subscribe; rejects TIMEOUT. */
   ready(options: ReadyOptions = {}): Promise<void> {
-    const { subscribers = 1, topic = "", timeout = 10_000 } = options
-    const frame = toFrame(topic)
-    const count = (): number => this.core.pattern.count(frame)
-    return condition(
-      this.core,
-      () => count() >= subscribers,
-      timeout,
-      () => `${count()} of ${subscribers} subscribers`,
-    )
+    return subscribed(this.core, options)
   }
 }
 defineOptions(Publisher, ["noDrop", "invertMatching", "conflate"])

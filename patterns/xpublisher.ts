@@ -1,6 +1,6 @@
 /** XPUB (RFC 29): a PUB that also receives: its peers' subscriptions, as messages, and what XSUBs send upstream. */
-import { EMPTY, allocate } from "../lib/bytes.ts"
-import { condition } from "../lib/confirm.ts"
+import { EMPTY, prefixed } from "../lib/bytes.ts"
+import { subscribed, type ReadyOptions } from "../lib/confirm.ts"
 import type { Message, Pattern, PatternHost, Peer } from "../lib/contract.ts"
 import { EarshotError } from "../lib/errors.ts"
 import { Fanout, readSubscription } from "../lib/fanout.ts"
@@ -108,10 +108,7 @@ class XPublisherPattern implements Pattern {
   }
 
   private tell(peer: Peer, kind: number, topic: Uint8Array): void {
-    const frame = allocate(1 + topic.length)
-    frame[0] = kind
-    frame.set(topic, 1)
-    this.host.deliver(peer, [frame])
+    this.host.deliver(peer, [prefixed(kind, topic)])
   }
 }
 
@@ -147,18 +144,8 @@ export class XPublisher extends Duplex<XPublisherPattern> {
   }
 
   /** Resolves once `subscribers` peers (default 1) subscribe to messages that begin with `topic`; rejects TIMEOUT after `timeout` ms (10,000). */
-  ready(
-    options: { readonly subscribers?: number; readonly topic?: FrameLike; readonly timeout?: number } = {},
-  ): Promise<void> {
-    const { subscribers = 1, topic = "", timeout = 10_000 } = options
-    const frame = toFrame(topic)
-    const count = (): number => this.core.pattern.count(frame)
-    return condition(
-      this.core,
-      () => count() >= subscribers,
-      timeout,
-      () => `${count()} of ${subscribers} subscribers`,
-    )
+  ready(options: ReadyOptions = {}): Promise<void> {
+    return subscribed(this.core, options)
   }
 }
 defineOptions(XPublisher, ["noDrop", "manual", "verbosity", "welcomeMessage", "invertMatching"])

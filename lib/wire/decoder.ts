@@ -6,20 +6,9 @@ import { EMPTY, View, allocate } from "../bytes.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { COMMAND, LONG, MORE } from "./encoder.ts"
+import { checkCommand, checkFrame, tellCommand, type DecoderLimits, type DecoderSink } from "./limits.ts"
 
-export interface DecoderLimits {
-  /** Bytes of one message, all frames together; -1 = no message at all may come (yet). May change on the way. */
-  maxMessageSize: number
-  maxMessageParts: number
-}
-
-export interface DecoderSink {
-  onMessage(message: Message, size: number): void
-  onCommand(name: string, body: Uint8Array): void
-}
-
-/** Bytes of a command that may always come, however small messages must be: more than any handshake takes. */
-const MAX_COMMAND = 65_536
+export type { DecoderLimits, DecoderSink } from "./limits.ts"
 
 /** A first allocation for a frame that spans chunks, and its growth: at most so many times what has arrived. */
 const FIRST = 4096
@@ -216,23 +205,12 @@ export class Decoder {
   private check(flags: number, size: number): void {
     if (flags > 7 || flags === (COMMAND | MORE) || flags === (COMMAND | MORE | LONG))
       throw new EarshotError("EPROTO", `a frame with flags 0x${flags.toString(16).padStart(2, "0")}`)
-    const { maxMessageSize, maxMessageParts } = this.limits
-    if ((flags & COMMAND) !== 0) {
-      const max = Math.max(MAX_COMMAND, maxMessageSize)
-      if (size > max || size === Infinity)
-        throw new EarshotError("EMSGSIZE", `a command of ${size} bytes, over the limit of ${max}`)
-      return
-    }
-    if (maxMessageSize < 0) throw new EarshotError("EPROTO", "a message before the handshake was done")
-    const sum = this.partsSize + size
-    if (sum > maxMessageSize || sum === Infinity)
-      throw new EarshotError("EMSGSIZE", `a message of ${sum} bytes or more, over the limit of ${maxMessageSize}`)
-    if (this.parts !== undefined && this.parts.length >= maxMessageParts)
-      throw new EarshotError("EMSGSIZE", `a message of more than ${maxMessageParts} frames`)
+    if ((flags & COMMAND) !== 0) checkCommand(this.limits, size)
+    else checkFrame(this.limits, this.partsSize + size, this.parts)
   }
 
   private complete(flags: number, frame: Uint8Array): void {
-    if ((flags & COMMAND) !== 0) return this.command(frame)
+    if ((flags & COMMAND) !== 0) return tellCommand(this.sink, frame)
     const parts = (this.parts ??= [])
     parts.push(frame)
     this.partsSize += frame.length
@@ -241,15 +219,6 @@ export class Decoder {
     this.parts = undefined
     this.partsSize = 0
     this.sink.onMessage(parts, size)
-  }
-
-  private command(body: Uint8Array): void {
-    const length = body[0]
-    if (length === undefined || length === 0 || body.length < 1 + length)
-      throw new EarshotError("EPROTO", "a command without a name")
-    let name = ""
-    for (let i = 1; i <= length; i++) name += String.fromCharCode(body[i]!)
-    this.sink.onCommand(name, body.subarray(1 + length))
   }
 }
 

@@ -4,7 +4,7 @@
  *   chunks   [ slab 0..n ][ a large frame ][ slab n..m ] ...
  *   slab     |--- in chunks already ---|from--- not yet ---at|        free        |
  */
-import { View, allocate, asFrame } from "../bytes.ts"
+import { View, allocate, asFrame, prefixed } from "../bytes.ts"
 import type { Message } from "../contract.ts"
 import { SLAB, borrowSlab, returnSlab } from "./slabs.ts"
 
@@ -158,4 +158,9 @@ export function commandBody(name: string, data: Uint8Array): Uint8Array {
   for (let i = 0; i < name.length; i++) body[i + 1] = name.charCodeAt(i)
   body.set(data, 1 + name.length)
   return body
+}
+
+/** SUBSCRIBE and CANCEL as 3.0 peers and ZWS know them (WIRE 1.5): messages that begin with 01 or 00. Undefined for other commands. */
+export function subscriptionMessage(name: string, topic: Uint8Array): Uint8Array | undefined {
+  return name === "SUBSCRIBE" || name === "CANCEL" ? prefixed(name === "CANCEL" ? 0 : 1, topic) : undefined
 }

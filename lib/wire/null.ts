@@ -1,5 +1,5 @@
 /** NULL: no security. Each side sends READY with its properties at once (RFC 37, WIRE 1.3). */
-import { decodeText, encodeText } from "../bytes.ts"
+import { decodeText, encodeText, prefixed } from "../bytes.ts"
 import type { Command, Mechanism, Metadata } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { decodeMetadata, encodeMetadata } from "./metadata.ts"
@@ -39,10 +39,7 @@ export function refusal(body: Uint8Array): EarshotError {
 /** The body of an ERROR command; the reason is ASCII and cut to what its length byte can say. */
 export function refusalBody(reason: string): Uint8Array {
   const text = encodeText(reason.slice(0, 255))
-  const body = new Uint8Array(1 + text.length)
-  body[0] = text.length
-  body.set(text, 1)
-  return body
+  return prefixed(text.length, text)
 }
 
 /** What a peer wrote, fit for a log: no control characters, at most 200 characters. */

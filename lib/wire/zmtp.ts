@@ -2,10 +2,8 @@
 import type { Codec, CodecSink, Message } from "../contract.ts"
 import { asFrame } from "../bytes.ts"
 import { Decoder, type DecoderLimits } from "./decoder.ts"
-import { COMMAND, Encoder, commandBody } from "./encoder.ts"
+import { COMMAND, Encoder, commandBody, subscriptionMessage } from "./encoder.ts"
 import { GreetingReader, encodeGreeting } from "./greeting.ts"
-
-const SUBSCRIPTION: Record<string, number> = { SUBSCRIBE: 1, CANCEL: 0 }
 
 export class ZmtpCodec extends Encoder implements Codec {
   private readonly sink: CodecSink
@@ -24,9 +22,8 @@ export class ZmtpCodec extends Encoder implements Codec {
   }
 
   command(name: string, body: Uint8Array): void {
-    const subscription = SUBSCRIPTION[name]
-    // 3.0 peers know subscriptions as messages that begin with 01 or 00 (WIRE 1.5).
-    if (this.minor === 0 && subscription !== undefined) return this.frame(0, prefixed(subscription, body))
+    const subscription = this.minor === 0 ? subscriptionMessage(name, body) : undefined
+    if (subscription !== undefined) return this.frame(0, subscription)
     this.frame(COMMAND, commandBody(name, body))
   }
 
@@ -77,11 +74,4 @@ export class ZmtpCodec extends Encoder implements Codec {
   get partial(): boolean {
     return this.reader !== undefined || this.decoder.partial
   }
-}
-
-function prefixed(first: number, rest: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(1 + rest.length)
-  bytes[0] = first
-  bytes.set(rest, 1)
-  return bytes
 }

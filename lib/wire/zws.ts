@@ -3,20 +3,17 @@
  * flags before its body. `bare` is the protocol without a mechanism: the first chunk each way is the routing id, which
  * stands here for READY, so that the session above needs no rule of its own.
  */
-import { EMPTY, allocate, asFrame, decodeText } from "../bytes.ts"
+import { EMPTY, asFrame, prefixed } from "../bytes.ts"
 import type { Codec, CodecSink, Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
-import type { DecoderLimits } from "./decoder.ts"
-import { commandBody } from "./encoder.ts"
+import { commandBody, subscriptionMessage } from "./encoder.ts"
+import { checkCommand, checkFrame, tellCommand, type DecoderLimits } from "./limits.ts"
 import { decodeMetadata, encodeMetadata, property } from "./metadata.ts"
 
 const MORE = 1
 const COMMAND = 2
-/** As in the decoder of ZMTP: a command may always come. */
-const MAX_COMMAND = 65_536
 /** Bytes that are written at once. */
 const DUE = 65_536
-const SUBSCRIPTION: Record<string, number> = { SUBSCRIBE: 1, CANCEL: 0 }
 
 export class ZwsCodec implements Codec {
   pending = 0
@@ -53,9 +50,9 @@ export class ZwsCodec implements Codec {
   }
 
   command(name: string, body: Uint8Array): void {
-    const subscription = SUBSCRIPTION[name]
     // libzmq ignores SUBSCRIBE as a command here.
-    if (subscription !== undefined) return this.chunk(0, prefixed(subscription, body))
+    const subscription = subscriptionMessage(name, body)
+    if (subscription !== undefined) return this.chunk(0, subscription)
     if (!this.bare) return this.chunk(COMMAND, commandBody(name, body))
     if (name === "READY") this.chunk(0, property(decodeMetadata(body), "Identity") ?? EMPTY)
   }
@@ -119,8 +116,11 @@ export class ZwsCodec implements Codec {
       throw new EarshotError("EPROTO", flags === undefined ? "a chunk without flags" : `a frame with flags ${flags}`)
     const frame = chunk.subarray(1)
     if (this.bare && !this.met) return this.meet(flags, frame)
-    if (flags === COMMAND) return this.gotCommand(frame)
-    this.check(frame.length)
+    if (flags === COMMAND) {
+      checkCommand(this.limits, frame.length)
+      return tellCommand(this.sink, frame)
+    }
+    checkFrame(this.limits, this.size + frame.length, this.parts)
     const parts = (this.parts ??= [])
     parts.push(frame)
     this.size += frame.length
@@ -137,37 +137,9 @@ export class ZwsCodec implements Codec {
     this.sink.onCommand("READY", encodeMetadata(new Map([["Identity", routingId]])))
   }
 
-  private gotCommand(body: Uint8Array): void {
-    const length = body[0]
-    if (length === undefined || length === 0 || body.length < 1 + length)
-      throw new EarshotError("EPROTO", "a command without a name")
-    if (body.length > Math.max(MAX_COMMAND, this.limits.maxMessageSize))
-      throw new EarshotError("EMSGSIZE", `a command of ${body.length} bytes`)
-    this.sink.onCommand(decodeText(body.subarray(1, 1 + length)), body.subarray(1 + length))
-  }
-
-  private check(size: number): void {
-    const { maxMessageSize, maxMessageParts } = this.limits
-    if (maxMessageSize < 0) throw new EarshotError("EPROTO", "a message before the handshake was done")
-    if (this.size + size > maxMessageSize)
-      throw new EarshotError(
-        "EMSGSIZE",
-        `a message of ${this.size + size} bytes or more, over the limit of ${maxMessageSize}`,
-      )
-    if (this.parts !== undefined && this.parts.length >= maxMessageParts)
-      throw new EarshotError("EMSGSIZE", `a message of more than ${maxMessageParts} frames`)
-  }
-
   private chunk(flags: number, body: Uint8Array): void {
     const chunk = prefixed(flags, body)
     this.chunks.push(chunk)
     this.pending += chunk.length
   }
-}
-
-function prefixed(first: number, rest: Uint8Array): Uint8Array {
-  const bytes = allocate(1 + rest.length)
-  bytes[0] = first
-  bytes.set(rest, 1)
-  return bytes
 }

@@ -27,7 +27,7 @@ function expected(chunks: Buffer[], { maxMessageSize, maxMessageParts }: Limits)
       const name = body.subarray(1, 1 + (body[0] ?? 0))
       if (name.length === 0 || name.length !== body[0]) return { told, code: "EPROTO" }
       if (body.length > Math.max(65_536, maxMessageSize)) return { told, code: "EMSGSIZE" }
-      told.push(`command ${hex(Buffer.from(name.toString()))} ${hex(body.subarray(1 + name.length))}`)
+      told.push(`command ${hex(name)} ${hex(body.subarray(1 + name.length))}`)
       continue
     }
     if (maxMessageSize < 0) return { told, code: "EPROTO" }
@@ -54,7 +54,7 @@ function found(chance: Chance, chunks: Buffer[], limits: Limits): Outcome {
         if (size !== Buffer.concat(message).length) throw new Error(`wrong size: ${size}`)
         keep(message.map(hex).join("|"))
       },
-      onCommand: (name, body) => keep(`command ${hex(Buffer.from(name))} ${hex(body)}`),
+      onCommand: (name, body) => keep(`command ${hex(Buffer.from(name, "latin1"))} ${hex(body)}`),
     },
     limits,
     false,
