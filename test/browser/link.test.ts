@@ -3,9 +3,10 @@ import t from "tap"
 import type { Test } from "tap"
 import type { Link, LinkSink, Transport } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
-import { GRANT, MAX_SENT, WINDOW } from "../../transports/websocket/stream.ts"
+import { EARLY, GRANT, MAX_SENT, MAX_TAKEN_EARLY, WINDOW } from "../../transports/websocket/stream.ts"
+import { Pull } from "../../lib/index.ts"
 import { webSockets, ws } from "../../transports/ws.browser.ts"
-import { outcome, thrown } from "../support/sockets.ts"
+import { events, outcome, thrown } from "../support/sockets.ts"
 import { virtualClock, type VirtualClock } from "../support/virtual-clock.ts"
 
 type Handler<E> = ((event: E) => void) | null
@@ -257,7 +258,7 @@ t.test("credit is given as the session reads, and no more comes than that", asyn
   t.equal(sink.bytes, GRANT * 5)
   t.equal(socket.texts.length, 6)
   reading.pause()
-  for (let i = 0; i < 8; i++) socket.get(chunk)
+  for (let i = 0; i < WINDOW / chunk.length; i++) socket.get(chunk)
   socket.get(new Uint8Array(65_536))
   t.equal(sink.ends.length, 0, "what was under way when it first granted")
   socket.get(new Uint8Array(1))
@@ -302,15 +303,22 @@ t.test("the other side's credit is kept", async (t) => {
 t.test("few messages, none larger than 256 KiB, and back pressure by what is buffered", async (t) => {
   const { link, clock } = given(t)
   const { link: writing, socket, sink } = await link()
+  t.equal(writing.write([new Uint8Array(EARLY)]), true)
+  t.strictSame(
+    socket.binary.map(({ length }) => length),
+    [MAX_TAKEN_EARLY, MAX_TAKEN_EARLY],
+    "none larger than what is taken from a stranger, while the other side may not know us yet",
+  )
+  socket.bufferedAmount = 0
   const roll = (size: number, at: number): Uint8Array => Uint8Array.from({ length: size }, (_, i) => (at + i) % 251)
   const chunks = [roll(9, 0), roll(300_000, 9), roll(0, 0), roll(7, 300_009), roll(250_000, 300_016)]
   t.equal(writing.write(chunks), false)
   const total = chunks.reduce((sum, { length }) => sum + length, 0)
   t.strictSame(
-    socket.binary.map(({ length }) => length),
+    socket.binary.slice(2).map(({ length }) => length),
     [MAX_SENT, MAX_SENT, total - 2 * MAX_SENT],
   )
-  t.ok(Buffer.concat(socket.binary).equals(Buffer.concat(chunks)))
+  t.ok(Buffer.concat(socket.binary.slice(2)).equals(Buffer.concat(chunks)))
   await clock.advance(500)
   t.equal(sink.drains, 0)
   socket.bufferedAmount = 1
@@ -535,4 +543,30 @@ t.test("a timer that comes late, and a server that should have asked", async (t)
   t.strictSame(waking.sink.doubts, [2000])
   await clock.advance(10_000)
   t.strictSame(waking.sink.doubts, [2000], "once for each sleep")
+})
+
+t.test("a socket waits up to 5 s between attempts, and not at all when the network is back", async (t) => {
+  const { event } = page(t)
+  const { clock } = given(t)
+  const pull = new Pull({ clock })
+  const waits = events(pull, "connect:retry")
+  const first = FakeSocket.made.length
+  void pull.connect(ws({ url: "ws://device.example" })).catch(() => {})
+  for (let attempt = 1; attempt <= 30; attempt++) {
+    await clock.settle()
+    t.equal(FakeSocket.made.length, first + attempt)
+    FakeSocket.made.at(-1)!.end(1006, false)
+    await clock.settle()
+    t.equal(waits.length, attempt)
+    t.ok(waits.at(-1)!.interval <= Math.min(5000, 250 * 2 ** (attempt - 1)), `${waits.at(-1)!.interval} ms`)
+    if (attempt % 2 > 0) await clock.advance(waits.at(-1)!.interval + 1)
+    else event("online")
+  }
+  t.ok(
+    waits.some(({ interval }) => interval > 2500),
+    "it does wait",
+  )
+  pull.linger = 0
+  await clock.until(pull.close())
+  t.equal(clock.timers, 0)
 })

@@ -102,8 +102,8 @@ export abstract class WireLink implements Link {
     socket.on("error", (error) => this.onError(error))
   }
 
-  /** Sends a chunk by `send`, or keeps it back and says so in `backlog`. */
-  protected abstract carry(chunk: Uint8Array): void
+  /** Sends chunks by `send`, or keeps them back and says so in `backlog`. */
+  protected abstract carry(chunks: readonly Uint8Array[]): void
   /** Is this message a chunk for the sink? False where it was the link's own business; throws for what it may not be. */
   protected abstract takes(data: Uint8Array, binary: boolean): boolean
 
@@ -131,7 +131,7 @@ export abstract class WireLink implements Link {
     if (this.over || this.wire.readyState !== this.wire.OPEN) return false
     const { socket } = this
     socket.cork()
-    for (let i = 0; i < chunks.length; i++) this.carry(chunks[i]!)
+    this.carry(chunks)
     socket.uncork()
     // Zero as soon as the system took everything: node:net tries at once.
     const left = socket.writableLength + this.backlog

@@ -8,7 +8,7 @@ import type { Clock, Timer } from "../../lib/clock.ts"
 import type { Link, LinkSink } from "../../lib/contract.ts"
 import { EarshotError, type ErrorCode } from "../../lib/errors.ts"
 import type { PageSignals, Watched } from "./page-signals.ts"
-import { GRANT, grant, MAX_SENT, MAX_TAKEN, MAX_TAKEN_EARLY, pieces, readGrant, WINDOW } from "./stream.ts"
+import { EARLY, GRANT, grant, MAX_SENT, MAX_TAKEN, MAX_TAKEN_EARLY, pieces, readGrant, WINDOW } from "./stream.ts"
 
 /** What of the platform's WebSocket is used: no type of the DOM, so that the same file is checked with and without it. */
 export interface PageSocket {
@@ -73,6 +73,7 @@ export class PageLink implements Link, Watched {
   private credit: number | undefined
   private queue: Uint8Array[] = []
   private queuedBytes = 0
+  private written = 0
   /** A write returned false, and `onDrain` is due. */
   private blocked = false
   private drainedEarly = false
@@ -120,9 +121,12 @@ export class PageLink implements Link, Watched {
 
   write(chunks: readonly Uint8Array[]): boolean {
     if (this.over || this.gone) return false
-    for (const piece of this.protocol === "zmtp" ? gather(chunks) : chunks) {
+    for (const piece of this.protocol === "zmtp"
+      ? gather(chunks, this.written < EARLY ? MAX_TAKEN_EARLY : MAX_SENT)
+      : chunks) {
       this.queue.push(piece)
       this.queuedBytes += piece.length
+      this.written += piece.length
     }
     this.pump()
     if (this.queuedBytes > 0 || this.socket.bufferedAmount > HIGH) {
@@ -335,9 +339,9 @@ export class PageLink implements Link, Watched {
 }
 
 /** The chunks as WebSocket messages, as few as may be: each costs a browser more than copying its bytes does. */
-function gather(chunks: readonly Uint8Array[]): Uint8Array[] {
+function gather(chunks: readonly Uint8Array[], most: number): Uint8Array[] {
   const [only] = chunks
-  if (chunks.length === 1 && only!.length > 0) return pieces(only!)
+  if (chunks.length === 1 && only!.length > 0) return pieces(only!, most)
   const messages: Uint8Array[] = []
   let left = chunks.reduce((sum, { length }) => sum + length, 0)
   let message = allocate(0)
@@ -345,7 +349,7 @@ function gather(chunks: readonly Uint8Array[]): Uint8Array[] {
   for (const chunk of chunks)
     for (let from = 0; from < chunk.length;) {
       if (at === message.length) {
-        messages.push((message = allocate(Math.min(left, MAX_SENT))))
+        messages.push((message = allocate(Math.min(left, most))))
         at = 0
       }
       const part = chunk.subarray(from, from + message.length - at)

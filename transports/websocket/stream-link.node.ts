@@ -1,7 +1,7 @@
 /** A link of our own protocol (stream.ts): a byte stream in binary messages, and credit in text ones. */
 import { EarshotError } from "../../lib/errors.ts"
 import { WireLink } from "./link.node.ts"
-import { MAX_SENT, pieces, readGrant } from "./stream.ts"
+import { EARLY, MAX_SENT, MAX_TAKEN_EARLY, pieces, readGrant } from "./stream.ts"
 
 /** Of a text message that may be a grant. */
 const MAX_GRANT = 16
@@ -11,18 +11,23 @@ export class StreamLink extends WireLink {
   /** Bytes that the other side still takes; undefined while it has never granted any, and TCP alone pushes back. */
   private credit: number | undefined
   private queue: Uint8Array[] = []
+  /** Bytes sent since there is credit. */
+  private spent = 0
 
   ping(): void {
     this.ask()
   }
 
-  protected carry(chunk: Uint8Array): void {
-    if (this.credit !== undefined) {
-      this.queue.push(chunk)
-      this.backlog += chunk.length
-      this.spend()
-    } else if (chunk.length > MAX_SENT) for (const piece of pieces(chunk)) this.send(piece)
-    else if (chunk.length > 0) this.send(chunk)
+  protected carry(chunks: readonly Uint8Array[]): void {
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i]!
+      if (this.credit !== undefined) {
+        this.queue.push(chunk)
+        this.backlog += chunk.length
+      } else if (chunk.length > MAX_SENT) for (const piece of pieces(chunk)) this.send(piece)
+      else if (chunk.length > 0) this.send(chunk)
+    }
+    if (this.backlog > 0) this.spend()
   }
 
   protected takes(data: Uint8Array, binary: boolean): boolean {
@@ -39,25 +44,36 @@ export class StreamLink extends WireLink {
     const bytes = text.length > MAX_GRANT ? undefined : readGrant(Buffer.from(text).toString("latin1"))
     if (bytes === undefined) throw new EarshotError("EPROTO", "a text message that is no credit")
     this.credit = (this.credit ?? 0) + bytes
-    if (this.queue.length === 0) return
+    if (this.backlog === 0) return
     this.spend()
     this.sentBacklog()
   }
 
+  /** As few messages as may be: each costs a browser, and only those grant, more than copying its bytes costs us. */
   private spend(): void {
-    const { queue } = this
-    let done = 0
-    while (done < queue.length && this.credit! > 0) {
-      const chunk = queue[done]!
-      const most = Math.min(this.credit!, MAX_SENT)
-      const piece = chunk.length > most ? chunk.subarray(0, most) : chunk
-      if (piece === chunk) done++
-      else queue[done] = chunk.subarray(most)
-      if (piece.length === 0) continue
-      this.credit! -= piece.length
-      this.backlog -= piece.length
-      this.send(piece)
+    while (this.backlog > 0 && this.credit! > 0) {
+      const size = Math.min(this.backlog, this.credit!, this.spent < EARLY ? MAX_TAKEN_EARLY : MAX_SENT)
+      const parts = this.shift(size)
+      this.spent += size
+      this.credit! -= size
+      this.backlog -= size
+      this.send(parts.length === 1 ? parts[0]! : Buffer.concat(parts, size))
     }
-    if (done > 0) queue.splice(0, done)
+  }
+
+  /** Takes so many bytes from the queue. */
+  private shift(size: number): Uint8Array[] {
+    const { queue } = this
+    const parts: Uint8Array[] = []
+    let whole = 0
+    for (let left = size; left > 0;) {
+      const chunk = queue[whole]!
+      if (chunk.length > left) queue[whole] = chunk.subarray(left)
+      else whole++
+      parts.push(chunk.length > left ? chunk.subarray(0, left) : chunk)
+      left -= parts.at(-1)!.length
+    }
+    queue.splice(0, whole)
+    return parts
   }
 }

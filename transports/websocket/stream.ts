@@ -2,7 +2,7 @@
  * Our own protocol over WebSockets: a byte stream in binary messages, whose boundaries mean nothing, and credit in text
  * messages, for a receiver that can't pause its reading (a browser hands over whatever comes).
  *
- *   receiver  "+1048576"             at once: from now on you may send me so many bytes, and no more
+ *   receiver  "+4194304"             at once: from now on you may send me so many bytes, and no more
  *   sender    binary messages        up to 256 KiB each, while credit lasts
  *   receiver  "+262144"              so much has been read: as many more
  *
@@ -18,8 +18,13 @@ export const MAX_SENT = 262_144
 export const MAX_TAKEN = 1_048_576
 /** The same before the handshake above is done. */
 export const MAX_TAKEN_EARLY = 65_536
-/** Bytes that may be under way to a receiver that grants, and how many it reads before it grants as many more. */
-export const WINDOW = 1_048_576
+/** Our handshake ends within so many bytes, and what is gathered with its end may not be larger than that limit. */
+export const EARLY: number = 2 * MAX_TAKEN_EARLY
+/**
+ * Bytes that may be under way to a receiver that grants, and how many it reads before it grants as many more. With a
+ * window of 1 MiB frames of 64 KB reached a page in Chromium at three quarters of the speed that raw messages have.
+ */
+export const WINDOW = 4_194_304
 export const GRANT = 262_144
 
 export function grant(bytes: number): string {

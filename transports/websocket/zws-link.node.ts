@@ -13,8 +13,8 @@ export class ZwsLink extends WireLink {
     if (protocol === "zws") this.ping = () => this.ask()
   }
 
-  protected carry(chunk: Uint8Array): void {
-    this.send(chunk)
+  protected carry(chunks: readonly Uint8Array[]): void {
+    for (let i = 0; i < chunks.length; i++) this.send(chunks[i]!)
   }
 
   protected takes(_data: Uint8Array, binary: boolean): boolean {
