@@ -100,8 +100,8 @@ function hopOf(element: string): Hop {
 /** The address of a node, without its port; undefined for names that hide it (`unknown`, `_a1`). */
 function node(text: string | undefined): string | undefined {
   if (text === undefined) return undefined
-  const host = isAddress(text) ? text : hostName(text)
-  return host !== undefined && isAddress(host) ? plainAddress(shortest(host) ?? host) : undefined
+  const host = plainAddress(isAddress(text) ? text : (hostName(text) ?? ""))
+  return isAddress(host) ? (shortest(host) ?? host) : undefined
 }
 
 function list(header: string | readonly string[] | undefined): string[] {
