@@ -1,0 +1,317 @@
+// Places to listen: a port of our own, the user's server, TLS; who is refused, how, and what others on the server keep.
+import { once } from "node:events"
+import { createServer, type IncomingMessage, type Server } from "node:http"
+import { createServer as createSecureServer } from "node:https"
+import * as net from "node:net"
+import t, { type Test } from "tap"
+import { WebSocket, WebSocketServer } from "ws"
+import { Pair, Pull, Push, Subscriber, XPublisher, ws, type WsOptions } from "../../lib/index.ts"
+import { codes } from "../../lib/errors.ts"
+import { CERTIFICATE, KEY } from "../support/certificate.ts"
+import { events, text, tidy, until, within } from "../support/sockets.ts"
+
+/** What Node would print, kept. */
+function quiet(t: Test): string[] {
+  const said: string[] = []
+  const { warn } = console
+  console.warn = (line: string) => said.push(line)
+  t.teardown(() => (console.warn = warn))
+  return said
+}
+
+async function serving(t: Test, server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return (server.address() as net.AddressInfo).port
+}
+
+const portOf = (endpoint: string | null): number => Number(/:(\d+)/.exec(endpoint!)![1])
+
+const UPGRADE = {
+  host: "127.0.0.1",
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+  "sec-websocket-protocol": "earshot.zmtp3",
+}
+
+/** Asks by hand. Resolves to the status and what followed; undefined as the status where nothing came. */
+async function ask(
+  t: Test,
+  port: number,
+  headers: Record<string, string | undefined> = {},
+  line = "GET / HTTP/1.1",
+): Promise<{ status: number | undefined; head: string; body: string }> {
+  const socket = net.connect(port, "127.0.0.1")
+  t.teardown(() => socket.destroy())
+  let answer = ""
+  socket.on("data", (chunk) => (answer += chunk.toString("latin1")))
+  socket.on("error", () => {})
+  const all = Object.entries({ ...UPGRADE, ...headers }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${value}`],
+  )
+  socket.write(`${[line, ...all].join("\r\n")}\r\n\r\n`)
+  await within("an answer", Promise.race([once(socket, "close"), until("a head", () => answer.includes(" 101 "))]))
+  const [head = "", body = ""] = answer.split("\r\n\r\n")
+  const status = /^HTTP\/1\.1 (\d+)/.exec(head)?.[1]
+  return { status: status === undefined ? undefined : Number(status), head, body }
+}
+
+/** A pair that has talked. */
+async function talk(from: Push, to: Pull, message = "hello"): Promise<void> {
+  await within("it to be sent", from.send(message))
+  const [got] = await within("a message", to.receive())
+  if (String(got) !== message) throw new Error(`${String(got)} came`)
+}
+
+t.test("a port of our own: upgrades at the path, and a word for everybody else", async (t) => {
+  const said = quiet(t)
+  const pull = tidy(t, new Pull())
+  await pull.bind("ws://127.0.0.1:*/live")
+  t.match(pull.lastEndpoint, /^ws:\/\/127\.0\.0\.1:\d+\/live$/)
+  const port = portOf(pull.lastEndpoint)
+  const push = tidy(t, new Push())
+  await within("the handshake", push.connect(pull.lastEndpoint!))
+  await talk(push, pull)
+  const accepted = await ask(t, port, {}, "GET /live?x=1 HTTP/1.1")
+  t.equal(accepted.status, 101)
+  t.match(accepted.head, /Sec-WebSocket-Protocol: earshot\.zmtp3/)
+  t.notMatch(accepted.head, /extensions/i, "nothing is compressed")
+  for (const [line, headers, status] of [
+    ["GET / HTTP/1.1", {}, 404],
+    ["GET /live/more HTTP/1.1", {}, 404],
+    ["GET /live HTTP/1.1", { "sec-websocket-protocol": "chat" }, 400],
+    ["GET /live HTTP/1.1", { "sec-websocket-protocol": undefined }, 400],
+    ["GET /live HTTP/1.1", { "sec-websocket-key": "short" }, 400],
+    ["GET /live HTTP/1.1", { "sec-websocket-version": "12" }, 400],
+    ["GET /live HTTP/1.1", { upgrade: "h2c" }, 400],
+    ["GET /live HTTP/1.1", { origin: "http://evil.example" }, 403],
+    ["GET /live HTTP/1.1", { host: "evil.example" }, 403],
+    ["GET /live HTTP/1.1", { connection: "close", upgrade: undefined }, 426],
+    ["nonsense", {}, 400],
+  ] as const) {
+    const answer = await ask(t, port, headers, line)
+    t.equal(answer.status, status, `${line} ${JSON.stringify(headers)}`)
+    if (status === 403 || status === 404) t.match(answer.body, /^[A-Z][^.]*.*\.$/, "with one sentence")
+  }
+  t.match(pull.stats().refusedConnections, { path: 2, protocol: 3, upgrade: 2, origin: 1, host: 1 })
+  t.strictSame(
+    said.map((line) => /earshot: ws:\/\/127\.0\.0\.1:\d+\/live: (.*)/.test(line)),
+    said.map(() => true),
+  )
+  t.equal(said.length, 5, "once for each cause")
+  await talk(push, pull, "still there")
+})
+
+t.test("the token-illegal names of libzmq are chosen and answered as they are", async (t) => {
+  const pull = tidy(t, new Pull())
+  await pull.bind("ws://127.0.0.1:*")
+  const port = portOf(pull.lastEndpoint)
+  for (const [offer, answer] of [
+    ["ZWS2.0/NULL,ZWS2.0", "ZWS2.0/NULL"],
+    ["ZWS2.0, ZWS2.0/NULL", "ZWS2.0/NULL"],
+    ["ZWS2.0/CURVE,ZWS2.0", "ZWS2.0"],
+    ["ZWS2.0/NULL, earshot.zmtp3", "earshot.zmtp3"],
+  ] as const) {
+    const { head } = await ask(t, port, { "sec-websocket-protocol": offer })
+    t.equal(/^sec-websocket-protocol: (.*)$/im.exec(head)?.[1], answer, offer)
+    t.equal(/^connection: (.*)$/im.exec(head)?.[1]!.toLowerCase(), "upgrade")
+  }
+})
+
+t.test("who was refused is told to the socket, and what would allow it", async (t) => {
+  quiet(t)
+  const pull = tidy(t, new Pull())
+  const errors = events(pull, "accept:error")
+  const place = ws({ url: "ws://127.0.0.1:*", maxConnections: 2, origins: ["https://good.example"] })
+  await pull.bind(place)
+  const port = portOf(pull.lastEndpoint)
+  t.equal((await ask(t, port, { origin: "https://good.example" })).status, 101)
+  t.equal((await ask(t, port, { origin: "https://bad.example" })).status, 403)
+  t.equal((await ask(t, port)).status, 101)
+  const full = await ask(t, port)
+  t.equal(full.status, 503)
+  t.match(full.head, /retry-after: 1/i)
+  t.strictSame(
+    errors.map(({ error }) => error.code),
+    ["FORBIDDEN", "FORBIDDEN"],
+  )
+  t.match(errors[0]!.error.message, /origins: \["https:\/\/bad\.example"\]/)
+  t.match(errors[1]!.error.message, /maxConnections/)
+  t.strictSame(pull.stats().refusedConnections, { origin: 1, connections: 1 })
+})
+
+t.test("a dial that is refused says so", async (t) => {
+  quiet(t)
+  const pull = tidy(t, new Pull())
+  await pull.bind("ws://127.0.0.1:*/live")
+  for (const [path, code] of [["/other", "EPROTO"]] as const) {
+    const push = tidy(t, new Push())
+    const delays = events(push, "connect:delay")
+    void push.connect(pull.lastEndpoint!.replace("/live", path))
+    await until("the refusal", () => delays.length > 0)
+    t.equal(delays[0]!.error?.code, code)
+    t.match(delays[0]!.error?.message, /404.*nothing at this path/i)
+  }
+})
+
+t.test("a server that finds an illegal name in the offer is asked again without", async (t) => {
+  const server = createServer()
+  const port = await serving(t, server)
+  const offers: string[] = []
+  const strict = new WebSocketServer({ noServer: true, handleProtocols: () => "ZWS2.0" })
+  const peers: WebSocket[] = []
+  server.on("upgrade", (request: IncomingMessage, socket, head) => {
+    offers.push(request.headers["sec-websocket-protocol"]!)
+    strict.handleUpgrade(request, socket, head, (peer) => {
+      peer.send(Buffer.from([0]))
+      peers.push(peer)
+    })
+  })
+  const push = tidy(t, new Push())
+  await within("the handshake", push.connect(`ws://127.0.0.1:${port}/x`))
+  t.equal(offers.length, 2)
+  t.match(offers[0], "ZWS2.0/NULL")
+  t.notMatch(offers[1], "/")
+  const got = once(peers[0]!, "message")
+  await push.send("hello")
+  const first = (await within("a message", got))[0] as Buffer
+  t.ok(
+    first.equals(Buffer.from("\0hello")) || first.equals(Buffer.from([0])),
+    "the routing id, or behind it the message",
+  )
+})
+
+for (const order of ["before", "after"] as const)
+  t.test(`the user's server keeps what is not ours; another listener came ${order} us`, async (t) => {
+    const said = quiet(t)
+    const server = createServer((_request, response) => response.end("a page"))
+    const port = await serving(t, server)
+    const other = new WebSocketServer({ noServer: true })
+    const onOther = (request: IncomingMessage, socket: net.Socket, head: Buffer): void => {
+      if (request.url === "/hmr" || request.headers["sec-websocket-protocol"] === "vite-hmr")
+        other.handleUpgrade(request, socket, head, (peer) => peer.send("hot"))
+    }
+    if (order === "before") server.on("upgrade", onOther)
+    const pull = tidy(t, new Pull())
+    const place = ws({ server, path: "/live" })
+    await pull.bind(place)
+    t.equal(pull.lastEndpoint, `ws://127.0.0.1:${port}/live`)
+    if (order === "after") server.on("upgrade", onOther)
+    const push = tidy(t, new Push())
+    await within("the handshake", push.connect(pull.lastEndpoint!))
+    await talk(push, pull)
+    for (const [path, protocol] of [
+      ["/hmr", "earshot.zmtp3"],
+      ["/live", "vite-hmr"],
+    ] as const) {
+      const peer = new WebSocket(`ws://127.0.0.1:${port}${path}`, protocol)
+      t.teardown(() => peer.terminate())
+      t.equal(String((await within("theirs", once(peer, "message")))[0]), "hot", path)
+    }
+    t.equal(await (await fetch(`http://127.0.0.1:${port}/`)).text(), "a page")
+    t.strictSame(pull.stats().refusedConnections, {})
+    t.strictSame(said, [])
+    await pull.unbind(place)
+    t.strictSame(server.listeners("upgrade"), [onOther], "no trace of us")
+    const peer = new WebSocket(`ws://127.0.0.1:${port}/hmr`)
+    t.teardown(() => peer.terminate())
+    t.equal(String((await within("theirs", once(peer, "message")))[0]), "hot")
+    t.ok(server.listening, "the server is not ours to close")
+  })
+
+t.test("alone on the user's server, what is not ours is refused", async (t) => {
+  quiet(t)
+  const server = createServer()
+  const pull = tidy(t, new Pull())
+  const pub = tidy(t, new XPublisher())
+  await pull.bind(ws({ server, path: "/pull" }))
+  await pub.bind(ws({ server, path: "/pub" }))
+  t.equal(server.listenerCount("upgrade"), 1, "two places, one listener")
+  await t.rejects(tidy(t, new Pull()).bind(ws({ server, path: "/pub" })), { code: "EADDRINUSE" })
+  const port = await serving(t, server)
+  t.equal((await ask(t, port, {}, "GET /hmr HTTP/1.1")).status, 404)
+  t.equal((await ask(t, port, { "sec-websocket-protocol": "vite-hmr" }, "GET /pub HTTP/1.1")).status, 400)
+  t.strictSame(pub.stats().refusedConnections, { protocol: 1 })
+  const push = tidy(t, new Push())
+  const sub = tidy(t, new Subscriber())
+  await within(
+    "both",
+    Promise.all([push.connect(`ws://127.0.0.1:${port}/pull`), sub.connect(`ws://127.0.0.1:${port}/pub`)]),
+  )
+  await talk(push, pull)
+  await sub.subscribe("")
+  await pub.send("news")
+  t.equal(text(await within("news", sub.receive())), "news")
+})
+
+t.test("wss: our own port and the user's server", async (t) => {
+  const tls = { cert: CERTIFICATE, key: KEY }
+  const server = createSecureServer(tls)
+  const port = await serving(t, server)
+  const own = ws({ url: "wss://localhost:*/live", tls })
+  for (const place of [own, ws({ server, path: "/live" })]) {
+    const pull = tidy(t, new Pull())
+    await pull.bind(place)
+    t.match(pull.lastEndpoint, /^wss:\/\/.*:\d+\/live$/)
+    const at =
+      place === own ? pull.lastEndpoint!.replace(/^wss:\/\/[^/]*:/, "wss://localhost:") : `wss://localhost:${port}/live`
+    const push = tidy(t, new Push())
+    await within("the handshake", push.connect(ws({ url: at, tls: { ca: CERTIFICATE } })))
+    await talk(push, pull, "x".repeat(500_000))
+    const stranger = tidy(t, new Push())
+    const delays = events(stranger, "connect:delay")
+    void stranger.connect(at)
+    await until("the refusal", () => delays.length > 0)
+    t.ok(delays[0]!.error.code in codes)
+    t.match(delays[0]!.error.message, /self.signed/i, "a certificate that nobody vouches for")
+  }
+  const bare = tidy(t, new Pull())
+  await t.rejects(bare.bind("wss://127.0.0.1:*"), { code: "EINVAL", message: /tls/ })
+})
+
+t.test("what the request said is known of the peer", async (t) => {
+  const { webSockets } = await import("../../transports/ws.ts")
+  const { Bench } = await import("./bench.ts")
+  const bench = new Bench(webSockets("ws"), webSockets("ws", { trustProxy: true }))
+  t.teardown(() => bench.dispose())
+  const { address } = await bench.listen("127.0.0.1:*/live")
+  const client = new WebSocket(`ws://${address}?room=1`, "earshot.zmtp3", {
+    headers: { cookie: "a=b", "x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https" },
+  })
+  client.on("error", () => {})
+  t.teardown(() => client.terminate())
+  const link = await bench.take()
+  const { headers, url, remoteAddress } = link.identity!.claims as {
+    headers: Record<string, string>
+    url: string
+    remoteAddress: string
+  }
+  t.equal(headers.cookie, "a=b")
+  t.equal(headers["sec-websocket-protocol"], "earshot.zmtp3")
+  t.equal(url, "/live?room=1")
+  t.equal(remoteAddress, "203.0.113.9")
+  t.equal(link.host, "203.0.113.9")
+  t.equal(link.remote, "ws://203.0.113.9")
+  t.equal(link.secure, true)
+  link.destroy()
+})
+
+t.test("bad options are told at once", async (t) => {
+  const server = createServer()
+  for (const options of [
+    {},
+    { url: "ws://127.0.0.1:1", server },
+    { url: "http://127.0.0.1:1" },
+    { server, path: "/a b" },
+  ] as WsOptions[])
+    t.throws(() => ws(options), { code: "EINVAL" })
+  for (const options of [{ maxConnections: 0 }, { upgradesPerSecond: Number.NaN }, { trustProxy: ["proxy.example"] }])
+    await t.rejects(tidy(t, new Pair()).bind(ws({ url: "ws://127.0.0.1:*", ...options })), { code: "EINVAL" })
+  t.throws(() => tidy(t, new Pair()).connect(ws({ server })), { code: "EINVAL" })
+})
