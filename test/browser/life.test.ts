@@ -209,3 +209,21 @@ t.test("no token goes where others can read it", { skip }, async (t) => {
   t.equal(await attempt(true), "in")
   t.strictSame(errors, [])
 })
+
+t.test("over TLS it may", { skip }, async (t) => {
+  const site = await serve(t, {}, { secure: true })
+  const reply = tidy(t, new Reply({ authenticate: ({ token }) => token === "secret" && { userId: "ann" } }))
+  await reply.bind(ws({ server: site.server, path: "/earshot", hosts: ["device.test"] }))
+  void (async () => {
+    for await (const [question] of reply) await reply.send(`${String(question)}, ${reply.peers[0]!.userId}`)
+  })()
+  const { page, errors } = await visit(t, browser, `https://device.test:${site.port}`)
+  const answer = await page.evaluate(async (url) => {
+    const request = new earshot.Request({ auth: () => "secret" })
+    await request.connect(url)
+    await request.send("hello")
+    return new TextDecoder().decode((await request.receive())[0])
+  }, `wss://device.test:${site.port}/earshot`)
+  t.equal(answer, "hello, ann")
+  t.strictSame(errors, [])
+})
