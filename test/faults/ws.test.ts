@@ -60,7 +60,7 @@ class Client {
   }
   /** The code and reason of the close frame that came last, once the connection is gone. */
   async closed(): Promise<[code: number, reason: string] | undefined> {
-    await within("its end", this.socket.closed ? Promise.resolve() : once(this.socket, "close"))
+    if (!this.socket.closed) await within("its end", once(this.socket, "close"))
     let at = 0
     while (at < this.bytes.length) {
       const short = this.bytes[at + 1]! & 0x7f
