@@ -26,6 +26,8 @@ export interface TransportCase {
   readonly alone: "refused" | "waits"
   /** No address at all, for either side. */
   readonly malformed: string
+  /** Tests that can't hold for it, by name, each with the reason. */
+  readonly skips?: Readonly<Record<string, string>>
   /** Module and export of `create`, for a process of its own; left out where the platform has none. */
   readonly module?: { readonly url: URL; readonly factory: string }
 }
@@ -33,7 +35,7 @@ export interface TransportCase {
 export function transportConformance(t: Test, about: TransportCase): void {
   t.test(`${about.name} keeps the contract of transports`, (t) => {
     const test = (name: string, body: (t: Test, bench: Bench, address: string) => Promise<void>): void => {
-      void t.test(name, async (t) => {
+      void t.test(name, { skip: about.skips?.[name] ?? false }, async (t) => {
         const dialler = await about.create()
         const server = about.server === undefined ? dialler : await about.server()
         const bench = new Bench(dialler, server)

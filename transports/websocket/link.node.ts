@@ -130,9 +130,10 @@ export abstract class WireLink implements Link {
   write(chunks: readonly Uint8Array[]): boolean {
     if (this.over || this.wire.readyState !== this.wire.OPEN) return false
     const { socket } = this
-    socket.cork()
+    // npm ws corks what it makes of one chunk.
+    if (chunks.length > 1) socket.cork()
     this.carry(chunks)
-    socket.uncork()
+    if (chunks.length > 1) socket.uncork()
     // Zero as soon as the system took everything: node:net tries at once.
     const left = socket.writableLength + this.backlog
     if (left === 0) return socket.errored === null
