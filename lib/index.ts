@@ -12,7 +12,7 @@ transports.register(tcp())
 transports.register(webSockets("ws"))
 transports.register(webSockets("wss"))
 
-export { ws, type WsOptions, type WsRules } from "../transports/ws.ts"
+export { ws, type TlsSettings, type UpgradeServer, type WsOptions, type WsRules } from "../transports/ws.ts"
 export { Dealer } from "../patterns/dealer.ts"
 export { Pair } from "../patterns/pair.ts"
 export { Publisher, type ReadyOptions } from "../patterns/publisher.ts"

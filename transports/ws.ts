@@ -9,7 +9,7 @@ import { EarshotError } from "../lib/errors.ts"
 import { formatAddress, parseAddress } from "./websocket/address.ts"
 import type { WsOptions, WsRules } from "./websocket/options.node.ts"
 
-export type { WsOptions, WsRules } from "./websocket/options.node.ts"
+export type { TlsSettings, UpgradeServer, WsOptions, WsRules } from "./websocket/options.node.ts"
 
 type Scheme = "ws" | "wss"
 

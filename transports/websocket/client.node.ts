@@ -131,7 +131,7 @@ function connect({ scheme }: Target, rules: WsRules, route: net.NetConnectOpts):
   const { host = "", port } = route as net.TcpNetConnectOpts
   if (scheme === "ws") return net.connect({ host, port, allowHalfOpen: true })
   const servername = net.isIP(host) === 0 ? { servername: host } : {}
-  return tls.connect({ ...servername, ...rules.tls, host, port })
+  return tls.connect({ ...servername, ...(rules.tls as tls.ConnectionOptions | undefined), host, port })
 }
 
 /**

@@ -1,10 +1,23 @@
-/** What users may say of a WebSocket, on either side. A page's project has these declarations too, and no types of Node. */
-/** @ts-ignore -- any, where there are none; stays in the declarations */
-import type { Server as HttpServer } from "node:http"
-/** @ts-ignore -- the same */
-import type { Server as HttpsServer } from "node:https"
-/** @ts-ignore -- the same */
-import type { ConnectionOptions, TlsOptions } from "node:tls"
+/** What users may say of a WebSocket, on either side. No type of Node's stands here: pages read these declarations, too. */
+
+/** A server of node:http or node:https, as far as it matters here. */
+export interface UpgradeServer {
+  on(event: "upgrade", listener: (...args: any[]) => void): unknown
+  off(event: "upgrade", listener: (...args: any[]) => void): unknown
+  listenerCount(event: "upgrade"): number
+  address(): unknown
+}
+
+/** Options of node:tls: these, and whatever else `tls.createServer` and `tls.connect` take. */
+export interface TlsSettings {
+  /** The private key, in PEM. */
+  readonly key?: unknown
+  /** The certificate, in PEM. */
+  readonly cert?: unknown
+  /** Certificates of the authorities to trust, in PEM. Default: those of the system. */
+  readonly ca?: unknown
+  readonly [option: string]: unknown
+}
 
 /** Who may come in, for places that listen. */
 export interface WsRules {
@@ -30,7 +43,7 @@ export interface WsRules {
   /** Upgrades a second, and at once after a quiet second. Default: 500. */
   readonly upgradesPerSecond?: number | undefined
   /** For `wss`: certificate and key to listen, certificate authorities to connect, and whatever else node:tls takes. */
-  readonly tls?: (TlsOptions & ConnectionOptions) | undefined
+  readonly tls?: TlsSettings | undefined
 }
 
 /** Where a WebSocket is, and who may come in: the argument of `ws()`. */
@@ -38,7 +51,7 @@ export interface WsOptions extends WsRules {
   /** `ws://*:8080/live`: a port of our own, or what to connect to. */
   readonly url?: string | undefined
   /** Instead of `url`: a server of node:http or node:https, the user's own, which need not listen yet. */
-  readonly server?: HttpServer | HttpsServer | undefined
+  readonly server?: UpgradeServer | undefined
   /** On that server. Default: `/`. */
   readonly path?: string | undefined
 }

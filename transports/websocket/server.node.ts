@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:http"
 import { createServer as createSecureServer } from "node:https"
 import type * as net from "node:net"
 import { hostname } from "node:os"
+import type { TlsOptions } from "node:tls"
 import type { Link, Listener, TransportOptions } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { listenServer } from "../net.ts"
@@ -12,7 +13,7 @@ import { Gate, refusal, type GateRules, type Refusal } from "./gate.ts"
 import { limitOf, linkOf, tune } from "./joint.node.ts"
 import { createUpgrader, type Upgrader } from "./library.node.ts"
 import { named, SUBPROTOCOLS } from "./offer.ts"
-import type { WsRules } from "./options.node.ts"
+import type { UpgradeServer, WsRules } from "./options.node.ts"
 import { isRange } from "./proxy.ts"
 
 /** ms for the head of a request. */
@@ -25,7 +26,7 @@ export interface Listening {
   readonly scheme: "ws" | "wss"
   readonly place: WsAddress
   /** The user's; absent: one of our own. */
-  readonly server: Server | undefined
+  readonly server: UpgradeServer | undefined
   readonly rules: WsRules
   readonly options: TransportOptions
   readonly onLink: (link: Link) => void
@@ -36,7 +37,7 @@ export interface Listening {
 export async function listen(listening: Listening): Promise<Listener> {
   const own = listening.server === undefined ? ownServer(listening) : undefined
   const entrance = new Entrance(listening)
-  const server = own ?? listening.server!
+  const server = own ?? (listening.server as Server)
   const detach = attach(server, entrance)
   const close = async (): Promise<void> => {
     detach()
@@ -71,7 +72,8 @@ function ownServer({ scheme, rules, options: { keepalive } }: Listening): Server
     keepAlive: keepalive > 0,
     keepAliveInitialDelay: Math.max(1000, keepalive),
   }
-  const server = scheme === "ws" ? createServer(options) : createSecureServer({ ...rules.tls, ...options })
+  const server =
+    scheme === "ws" ? createServer(options) : createSecureServer({ ...(rules.tls as TlsOptions), ...options })
   server.on("request", (_request, response) => {
     response.writeHead(426, { Connection: "close", Upgrade: "websocket", "Content-Type": "text/plain" })
     response.end("This is a server of WebSockets.")
