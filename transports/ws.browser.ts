@@ -6,7 +6,7 @@ import type { Link, Place, Transport, TransportOptions } from "../lib/contract.t
 import { EarshotError } from "../lib/errors.ts"
 import { PageLink, type PageSocket } from "./websocket/page.ts"
 import { PageSignals } from "./websocket/page-signals.ts"
-import { EARSHOT, ZWS } from "./websocket/stream.ts"
+import { EARSHOT, NAIVE, ZWS } from "./websocket/stream.ts"
 
 /** ms after which a dial that is not open is given up. */
 const DIAL = 5000
@@ -66,7 +66,7 @@ function open(
     if (signal.aborted) throw abortError(signal)
     let socket: PageSocket
     try {
-      socket = new WebSocket(url.href, [EARSHOT, ZWS])
+      socket = new WebSocket(url.href, [NAIVE, EARSHOT, ZWS])
     } catch (error) {
       throw failed(error)
     }
@@ -88,7 +88,7 @@ function open(
     socket.onerror = () => {}
     socket.onclose = () => give(failed())
     socket.onopen = () => {
-      if (socket.protocol !== EARSHOT && socket.protocol !== ZWS)
+      if (![EARSHOT, ZWS, NAIVE].includes(socket.protocol))
         return give(new EarshotError("EPROTO", `${url.href} speaks neither ${EARSHOT} nor ${ZWS}`))
       settle()
       resolve(

@@ -3,7 +3,7 @@
  * have it: so each has an alias here, which stands for it before npm ws sees the header, and is replaced behind it.
  */
 import type { Link } from "../../lib/contract.ts"
-import { EARSHOT, ZWS } from "./stream.ts"
+import { EARSHOT, NAIVE, ZWS } from "./stream.ts"
 
 /** One protocol that a link can speak. */
 export interface Subprotocol {
@@ -21,11 +21,8 @@ export const SUBPROTOCOLS: readonly Subprotocol[] = [
   { name: ZWS, alias: ZWS, protocol: "zws-bare" },
 ]
 
-/**
- * What a client offers, in its order. The first means nothing to anybody: a server that picks whatever comes first, as
- * that of npm ws does for jszmq, gives itself away by it, and then speaks what jszmq speaks.
- */
-export const OFFER: readonly Subprotocol[] = [{ name: "ZWS2", alias: "ZWS2", protocol: "zws-bare" }, ...SUBPROTOCOLS]
+/** What a client offers, in its order. */
+export const OFFER: readonly Subprotocol[] = [{ name: NAIVE, alias: NAIVE, protocol: "zws-bare" }, ...SUBPROTOCOLS]
 
 /** What a header offers. */
 export function offered(header: string | undefined): string[] {

@@ -13,6 +13,11 @@
 export const EARSHOT = "earshot.zmtp3"
 /** RFC 45 without a mechanism, which libzmq, jszmq and browsers share. */
 export const ZWS = "ZWS2.0"
+/**
+ * What a client offers before all else, and nobody serves: a server that picks whatever comes first, as that of npm ws
+ * does for jszmq, gives itself away by it, and then speaks what jszmq speaks, bare ZWS.
+ */
+export const NAIVE = "ZWS2"
 /** Bytes of the largest message we send, and we accept. */
 export const MAX_SENT = 262_144
 export const MAX_TAKEN = 1_048_576
