@@ -18,9 +18,9 @@ import { prepare } from "./support/sides.mjs"
 import { table } from "./support/table.mjs"
 
 const usage = `npm run bench -- [options]
-  --quick            the main rows in three minutes
+  --quick            the main rows in two minutes
   --only <pattern>   rows whose "name rival" matches this regular expression
-  --pairs <n>        rounds of alternating runs (7; under --quick 5)
+  --pairs <n>        rounds of alternating runs (7; under --quick 3)
   --seconds <s>      length of one throughput run (1; under --quick 0.5)
   --json <file>      every single figure, as JSON
   --list             the names of the rows
@@ -40,7 +40,7 @@ const { values: options } = parseArgs({
 })
 
 const quick = options.quick
-const pairs = Number(options.pairs ?? (quick ? 5 : 7))
+const pairs = Number(options.pairs ?? (quick ? 3 : 7))
 const seconds = Number(options.seconds ?? (quick ? 0.5 : 1))
 const questions = [throughput, latency, fanout, webSocket, matching, storm, memory, idle, startup, size]
 const contests = questions.flatMap((question) => question({ quick, seconds, pairs }))

@@ -32,7 +32,7 @@ function between({ label, size, mark, quick }, seconds) {
     sides: ["jszmq", "earshot:await", "ws", "earshot:callback", "socketio"],
     rows: [
       row("callback", "ws", { mark, quick }),
-      row("await", "ws", { mark, quick }),
+      row("await", "ws", { mark }),
       row("callback", "jszmq"),
       row("callback", "socketio"),
     ],
@@ -63,12 +63,12 @@ function requests(total) {
 
 /** Node to a page in Chromium. */
 function toPages(seconds) {
-  return sizes.map(({ label, size, mark, quick }) => {
+  return sizes.map(({ label, size, mark }) => {
     const name = `publish to a page ${label}`
     return {
       name,
       sides: ["ws", "earshot"],
-      rows: [{ name, ours: "earshot", theirs: "ws", figure: "rate", unit: "msg/s", mark, quick }],
+      rows: [{ name, ours: "earshot", theirs: "ws", figure: "rate", unit: "msg/s", mark }],
       run: (side, _, total = guess("page", size)) => feed(side, size, total, seconds),
       size: ({ rate }) => Math.ceil(rate * (seconds + WARM_SECONDS)),
     }
