@@ -30,10 +30,10 @@ export class Encoder {
   /** Bytes encoded since the last flush. */
   pending = 0
   private slab: Uint8Array | undefined
-  /** Bytes of the last flush: the next one will be like it. */
+  /** Bytes that the last flush copied: the next one will be like it. */
   private last = 0
-  /** Something pending travels by reference. */
-  private refers = false
+  /** Bytes pending that travel by reference. */
+  private referred = 0
   private from = 0
   private at = 0
   private chunks: Uint8Array[] = []
@@ -72,16 +72,16 @@ export class Encoder {
   }
 
   get due(): boolean {
-    return this.pending >= FULL && (this.pending >= ENOUGH || !this.refers)
+    return this.pending >= FULL && (this.pending >= ENOUGH || this.referred === 0)
   }
 
   flush(): readonly Uint8Array[] {
     this.cut()
-    this.last = this.pending
+    this.last = this.pending - this.referred
     const chunks = this.chunks
     this.chunks = []
     this.pending = 0
-    this.refers = false
+    this.referred = 0
     return chunks
   }
 
@@ -105,7 +105,7 @@ export class Encoder {
     this.slab = undefined
     if (this.full.length > 0) this.full = []
     this.chunks = []
-    this.from = this.at = this.pending = 0
+    this.from = this.at = this.pending = this.referred = 0
   }
 
   private reference(flags: number, frame: Uint8Array): void {
@@ -114,7 +114,7 @@ export class Encoder {
     this.at = writeLongHead(slab, this.at, flags, frame.length)
     this.cut()
     this.chunks.push(asFrame(frame))
-    this.refers = true
+    this.referred += frame.length
     this.pending += HEAD_MAX + frame.length
   }
 

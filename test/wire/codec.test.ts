@@ -8,6 +8,7 @@ import { GreetingReader, encodeGreeting } from "../../lib/wire/greeting.ts"
 import { decodeMetadata, encodeMetadata, property } from "../../lib/wire/metadata.ts"
 import { NullMechanism, refusal } from "../../lib/wire/null.ts"
 import { pingBody } from "../../lib/wire/probes.ts"
+import { Encoder } from "../../lib/wire/encoder.ts"
 import { ZmtpCodec } from "../../lib/wire/zmtp.ts"
 import { bytes, command, frame, greeting, hexOf, metadata, pattern, ready, wire } from "../support/bytes.ts"
 
@@ -785,5 +786,17 @@ t.test("line 2: padding and as-server are not read", async (t) => {
       reader.receive(chunk)
       t.equal(reader.greeting?.mechanism, "NULL", `${padding}, byte ${at} = ${value}`)
     }
+  }
+})
+
+t.test("the heads of frames that travel by reference take little memory, however large those are", async (t) => {
+  const encoder = new Encoder()
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 3; n++) encoder.message([Buffer.alloc(65_536)])
+    t.equal(encoder.due, true)
+    const heads = encoder.flush().filter(({ length }) => length < 65_536)
+    t.equal(heads.length, 3)
+    for (const head of heads) t.ok(head.buffer.byteLength <= 256, `${head.buffer.byteLength} bytes`)
+    encoder.release(true)
   }
 })
