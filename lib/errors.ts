@@ -60,3 +60,10 @@ export function wrap(error: unknown, fallback: ErrorCode, message?: string): Ear
   const known = typeof code === "string" && Object.hasOwn(codes, code) ? (code as ErrorCode) : fallback
   return new EarshotError(known, message ?? (typeof text === "string" ? text : codes[known]), error)
 }
+
+/** What an attempt rejects with that its signal ended: the signal's reason, where that is an error of ours. */
+export function abortError(signal: AbortSignal): EarshotError {
+  return signal.reason instanceof EarshotError
+    ? signal.reason
+    : new EarshotError("ECANCELED", "the attempt to connect was aborted", signal.reason)
+}

@@ -5,7 +5,7 @@
 import { asFrame } from "../lib/bytes.ts"
 import type { Clock } from "../lib/clock.ts"
 import type { Link, LinkSink, Listener, Transport, TransportOptions } from "../lib/contract.ts"
-import { EarshotError } from "../lib/errors.ts"
+import { abortError, EarshotError } from "../lib/errors.ts"
 
 /** Bytes under way in one direction above which `write` asks to wait: with the slab of 64 KiB that may cross it, 256 KiB. */
 const HIGH = 192 * 1024
@@ -84,12 +84,6 @@ export function inproc(): Transport {
 interface Bound {
   readonly clock: Clock
   readonly onLink: (link: Link) => void
-}
-
-function abortError(signal: AbortSignal): EarshotError {
-  return signal.reason instanceof EarshotError
-    ? signal.reason
-    : new EarshotError("ECANCELED", "the attempt to connect was aborted", signal.reason)
 }
 
 /**

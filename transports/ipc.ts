@@ -17,8 +17,8 @@ import { tmpdir } from "node:os"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Clock } from "../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
-import { EarshotError } from "../lib/errors.ts"
-import { abortError, bindError, dialSocket, listenServer, NetLink } from "./net.ts"
+import { abortError, EarshotError } from "../lib/errors.ts"
+import { bindError, dialSocket, listenServer, NetLink } from "./net.ts"
 import { adopt } from "./reading.ts"
 
 /** What decides how an address is spelt for the system. */

@@ -11,7 +11,7 @@
 import * as net from "node:net"
 import type { Clock, Timer } from "../lib/clock.ts"
 import type { Link, LinkSink } from "../lib/contract.ts"
-import { EarshotError, wrap, type ErrorCode } from "../lib/errors.ts"
+import { abortError, EarshotError, wrap, type ErrorCode } from "../lib/errors.ts"
 import { Reader } from "./reading.ts"
 
 /** ms that an end may take once nothing but the other side's FIN is missing, or once that FIN is there. */
@@ -300,12 +300,6 @@ export function dialSocket(
     socket.on("connect", onConnect)
     signal.addEventListener("abort", onAbort)
   })
-}
-
-export function abortError(signal: AbortSignal): EarshotError {
-  return signal.reason instanceof EarshotError
-    ? signal.reason
-    : new EarshotError("ECANCELED", "the attempt to connect was aborted", signal.reason)
 }
 
 const dialCodes: Readonly<Record<string, ErrorCode>> = {

@@ -10,8 +10,8 @@ import * as net from "node:net"
 import { networkInterfaces } from "node:os"
 import type { Clock, Timer } from "../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
-import { EarshotError, wrap } from "../lib/errors.ts"
-import { abortError, dialSocket, listenServer, NetLink } from "./net.ts"
+import { abortError, EarshotError, wrap } from "../lib/errors.ts"
+import { dialSocket, listenServer, NetLink } from "./net.ts"
 import { adopt, type Reader } from "./reading.ts"
 
 /** ms until the next address of a host is tried beside the first (RFC 8305, 5: Connection Attempt Delay). */

@@ -3,7 +3,7 @@
  * protocol (websocket/stream.ts), and bare ZWS 2.0 (RFC 45) with libzmq and jszmq.
  */
 import type { Link, Place, Transport, TransportOptions } from "../lib/contract.ts"
-import { EarshotError } from "../lib/errors.ts"
+import { abortError, EarshotError } from "../lib/errors.ts"
 import { PageLink, type PageSocket } from "./websocket/page.ts"
 import { PageSignals } from "./websocket/page-signals.ts"
 import { EARSHOT, NAIVE, ZWS } from "./websocket/stream.ts"
@@ -104,10 +104,4 @@ function open(
       )
     }
   })
-}
-
-function abortError(signal: AbortSignal): EarshotError {
-  return signal.reason instanceof EarshotError
-    ? signal.reason
-    : new EarshotError("ECANCELED", "the attempt to connect was aborted", signal.reason)
 }
