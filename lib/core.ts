@@ -33,7 +33,7 @@ export interface SocketStats {
   unconfirmed: Tally
   /** Connections turned away, or closed for a newer one, at the limits on handshakes. */
   refusedHandshakes: number
-  /** Connections that a listener's own rules turned away, by cause; over `ws`: origin, host, path, protocol, connections, flood. */
+  /** Connections that a listener's own rules turned away, by cause; over `ws`: origin, host, path, protocol, upgrade, connections, address, flood. */
   refusedConnections: { [cause: string]: number }
   /** The same counters of each peer that is known now. */
   peers: {

@@ -25,6 +25,8 @@ t.test("the import checker lets the table through", async (t) => {
     ["transports/tcp.ts", "node:net"],
     ["lib/wire/primitives.node.ts", "node:crypto"],
     ["lib/index.ts", "../patterns/push.ts"],
+    ["lib/index.ts", "./exports.ts"],
+    ["lib/exports.ts", "../patterns/push.ts"],
     ["lib/index.browser.ts", "./runtime.ts"],
   ] as const)
     t.strictSame(importProblems({ path, text: `import { x } from "${wanted}"` }), [], `${path} -> ${wanted}`)
@@ -39,6 +41,10 @@ t.test("the import checker catches what the table forbids", async (t) => {
     ["lib/wire/zmtp.ts", "../ring.ts"],
     ["lib/socket.ts", "./wire/zmtp.ts"],
     ["lib/socket.ts", "./index.ts"],
+    ["lib/socket.ts", "./exports.ts"],
+    ["patterns/push.ts", "../lib/exports.ts"],
+    ["lib/exports.ts", "../transports/tcp.ts"],
+    ["lib/exports.ts", "./index.ts"],
     ["lib/socket.ts", "../transports/tcp.ts"],
     ["lib/socket.ts", "../patterns/push.ts"],
     ["lib/socket.ts", "./mesh/mesh.ts"],

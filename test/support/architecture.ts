@@ -23,6 +23,8 @@ export function librarySources(root: URL): Source[] {
 const layers = {
   /** Composition roots: may import everything, and nobody imports them. */
   root: /^lib\/(mesh\/)?(index|cli)(\.\w+)*\.ts$/,
+  /** What all roots export; for them alone. */
+  exports: /^lib\/exports\.ts$/,
   clock: /^lib\/clock(\.\w+)*\.ts$/,
   /** The first import of the roots; refuses an old Node before anything else runs. */
   runtime: /^lib\/runtime\.ts$/,
@@ -42,6 +44,7 @@ type Layer = keyof typeof layers
 
 const allowed: Record<Layer, readonly Layer[] | "all"> = {
   root: "all",
+  exports: ["clock", "base", "structure", "socket", "pattern"],
   clock: [],
   runtime: [],
   base: ["clock", "base"],
