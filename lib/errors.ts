@@ -36,6 +36,14 @@ export const codes = {
   INSECURE_AUTH: "a token would have gone where others can read it",
   INSECURE_FROM_HTTPS: "a page from https may not reach a plain ws address",
   FORBIDDEN: "the listener's own rules turned the connection away (origin, host, limits)",
+  INVALID_SUBJECT: "not a subject, or not one that may be used here",
+  ENCODE: "the codec can't encode this value",
+  DECODE: "the codec can't decode these bytes, or nobody here has that codec",
+  TOO_LARGE: "larger than a receiver takes",
+  NO_RESPONDERS: "nobody serves this subject",
+  BUSY: "everybody who serves this subject is full",
+  REMOTE: "the handler on the other side threw",
+  STATE_IN_USE: "another process uses this state file",
   LIMIT: "a limit on connections, handshakes or subscriptions was reached",
 } as const
 

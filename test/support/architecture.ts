@@ -22,7 +22,7 @@ export function librarySources(root: URL): Source[] {
 
 const layers = {
   /** Composition roots: may import everything, and nobody imports them. */
-  root: /^lib\/(mesh\/)?(index|cli)(\.\w+)*\.ts$/,
+  root: /^lib\/(mesh\/)?(index|cli|testing)(\.\w+)*\.ts$/,
   /** What all roots export; for them alone. */
   exports: /^lib\/exports\.ts$/,
   clock: /^lib\/clock(\.\w+)*\.ts$/,
@@ -62,7 +62,11 @@ const allowed: Record<Layer, readonly Layer[] | "all"> = {
 const knowsNode = /^(transports\/(tcp|ipc|tls|ws|net|reading|libp2p\w*)\.ts|.*\.node\.ts)$/
 
 /** Each npm package is known to exactly one file, its adapter. */
-const adapters: Readonly<Record<string, string>> = { ws: "transports/websocket/library.node.ts" }
+const adapters: Readonly<Record<string, string>> = {
+  ws: "transports/websocket/library.node.ts",
+  msgpackr: "lib/mesh/msgpack.ts",
+  "bonjour-service": "lib/mesh/discovery/bonjour.node.ts",
+}
 
 const builtins: ReadonlySet<string> = new Set(builtinModules)
 

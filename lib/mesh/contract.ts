@@ -1,0 +1,131 @@
+/**
+ * Every interface between two parts of the mesh, and nothing else: types only. Read it after ../contract.ts.
+ *
+ * The picture: `mesh.ts` is the user's object. Below it `links` (one live path to each member, with counts and replay),
+ * `interest` (who wants which subjects), `routes` (subject -> members), `requests`, `subscriptions`; beside it `discovery`,
+ * which reports addresses and decides nothing. PROTOCOL.md says what travels.
+ */
+import type { Clock } from "../clock.ts"
+
+/** Names and values that travel with a message. Names keep their case and are compared exactly. */
+export type Headers = Readonly<Record<string, string | readonly string[]>>
+
+/**
+ * Turns what users publish into bytes and back. `encode` throws for what it can't encode; `decode` throws for bytes that
+ * are none of its own, and must be safe on hostile ones. Bytes given to `decode` are a view: keep no reference beyond the value's.
+ */
+export interface PayloadCodec {
+  /** As it travels; `raw`, `msgpack`, `json` and `text` have numbers instead. At most 255 bytes. */
+  readonly name: string
+  encode(value: unknown): Uint8Array
+  decode(bytes: Uint8Array): unknown
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Discovery: finds addresses, decides nothing.
+
+/** Somewhere that a member may be. */
+export interface Candidate {
+  /** Endpoints to dial, the likeliest first, such as `tcp://10.0.0.5:4101`. */
+  readonly endpoints: readonly string[]
+  /** The member's id, where the source tells. A dial then expects it. */
+  readonly id?: string | undefined
+  /** The major version it speaks, where the source tells. */
+  readonly version?: number | undefined
+  /** `networkHash` of its network, where the source tells; others than ours are for `diagnose()` only. */
+  readonly network?: string | undefined
+  /** Endpoints that are not on-link or private were left out (multicast reports nothing else). */
+  readonly onLink?: boolean | undefined
+}
+
+/** What a member shows of itself to discovery: nothing that names or describes it. */
+export interface Announcement {
+  readonly id: string
+  /** A hash of the network's name: 16 hex characters. */
+  readonly network: string
+  /** The protocol's major version. */
+  readonly version: number
+  /** Dialable endpoints: wildcards resolved. Empty for a leaf. May change: see `Discovery.announce`. */
+  readonly endpoints: readonly string[]
+  /** Other hosts may reach us: else announce and listen on loopback only. */
+  readonly open: boolean
+}
+
+/** What a discovery may ask of its mesh. */
+export interface DiscoveryHost {
+  readonly clock: Clock
+  /** As it is now. */
+  readonly self: Announcement
+  /** Members linked now. None: look harder; some: look less. */
+  readonly linked: number
+  /** Somebody may be there. Again and again is fine. */
+  found(candidate: Candidate): void
+  /** A hint that somebody went; the mesh's own links decide. */
+  lost?(id: string): void
+  /** For EARSHOT_LOG and `diagnose()`: what went wrong or was noticed, coalesced by `key`. */
+  note(finding: Finding): void
+}
+
+/** Something that `diagnose()` may name. */
+export interface Finding {
+  /** Stable, machine-readable: "mdns-silent", "seed-unresolved", … */
+  readonly key: string
+  /** One sentence: what was seen. */
+  readonly evidence: string
+  /** One sentence: what to do. */
+  readonly cure?: string | undefined
+}
+
+/** A way to find members: `mdns()`, `seeds()`, `dns()`, or anyone's own. One object serves one mesh. */
+export interface Discovery {
+  /** In logs and in `diagnose()`. */
+  readonly name: string
+  /**
+   * Begins to look, and to announce where it does that. Resolves when the first round of answers is in (bounded: about a
+   * second); a rejection is reported and fatal to nobody. Must hold no process alive.
+   */
+  start(host: DiscoveryHost): Promise<void>
+  /** Look again now: a link was lost, the machine woke up. */
+  nudge?(): void
+  /** `host.self` has changed. */
+  announce?(): void
+  /** Says goodbye where it can, bounded to a second, and leaves nothing behind. */
+  stop(): Promise<void>
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// The platform: what the mesh needs of Node and has not in a browser. Given by the composition root.
+
+export interface Platform {
+  /** Environment variables; empty where there are none. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** `hostname-pid`, or something alike. */
+  readonly defaultName: string
+  /** Where a member listens by default; empty: it is a leaf. */
+  readonly defaultListen: readonly string[]
+  defaultDiscovery(): Discovery[]
+  /** From `EARSHOT_DNS`, where the platform can ask. */
+  dns?(name: string): Discovery
+  seeds(...endpoints: string[]): Discovery
+  /** A bound endpoint, such as `tcp://0.0.0.0:4101`, as others can dial it, the best first. */
+  addresses?(endpoint: string, open: boolean): string[]
+  /** Keeps identity, boot epoch and last good addresses at `path`. Rejects STATE_IN_USE. */
+  openState?(path: string, clock: Clock): Promise<StateStore>
+  /** One line for people: stderr, the console. */
+  log(line: string): void
+}
+
+/** A member's memory between runs. */
+export interface StateStore {
+  /** 26 characters, base32. */
+  readonly id: string
+  /** Grows by one with each run. */
+  readonly epoch: number
+  /** Where members were reached last time. */
+  readonly addresses: readonly string[]
+  /** What was odd when it was read, or when writing failed: for the `error` event. Set before use. */
+  onProblem: ((error: Error) => void) | undefined
+  /** To be written at the next opportunity (at most every 10 minutes, and at close). */
+  remember(addresses: readonly string[]): void
+  close(): Promise<void>
+}
