@@ -138,11 +138,11 @@ t.test("what breaks the protocol ends the connection with a code", async (t) => 
       "EMSGSIZE",
     ],
     [
-      "a hundred fragments",
+      "three hundred fragments",
       OURS,
       Buffer.concat([
         frame(BINARY, "x", { fin: false }),
-        ...Array.from({ length: 99 }, () => frame(CONTINUED, "", { fin: false })),
+        ...Array.from({ length: 299 }, () => frame(CONTINUED, "", { fin: false })),
       ]),
       1008,
       "EPROTO",
@@ -218,6 +218,48 @@ t.test("credit: no more is sent than was granted, and all of it in the end", asy
   client.socket.write(frame(TEXT, "+60000"))
   await until("the last", () => got >= 310_000)
   t.strictSame((await client.closed())?.[0], 1000, "an end behind what had to wait")
+})
+
+t.test("a write that fails does not cost what has come before", async (t) => {
+  // The peer says its last words and is gone; we, busy, have not read them when our write is answered by a reset.
+  const { open, unharmed } = await listening(t)
+  const [client, end] = await open(OURS)
+  end.link.pause()
+  await new Promise<void>((resolve) => client.socket.end(frame(BINARY, big(60_000)), resolve))
+  client.socket.destroy()
+  await turns()
+  for (let i = 0; i < 5; i++) {
+    end.write(Buffer.from("PING"))
+    await turns()
+  }
+  t.notOk(end.write(Buffer.from("PING")), "it is over for writing")
+  end.link.resume()
+  await end.closed()
+  t.equal(end.sink.bytes, 60_000)
+  t.match(end.sink.error, { code: "ECONNRESET" })
+  await unharmed()
+})
+
+t.test("pings without end, from a peer that does not read", async (t) => {
+  const { open, unharmed } = await listening(t)
+  const [client, end] = await open(OURS)
+  let alive = 0
+  Object.assign(end.sink, { onAlive: () => alive++ })
+  client.socket.pause()
+  end.fill(big(65_536))
+  const { unconfirmed } = end.link
+  const pings = Buffer.concat(Array.from({ length: 1000 }, () => frame(9, "are you there?")))
+  for (let i = 0; i < 20; i++) client.socket.write(pings)
+  await until("all of them", () => alive === 20_000)
+  t.equal(end.sink.closes, 0, "a reader that has paused may ask as often as it likes")
+  t.ok(end.link.unconfirmed <= unconfirmed + 20_000, "and no answers are heaped up")
+  client.socket.resume()
+  await end.sink.until("a drain", () => end.sink.drains === 1)
+  client.socket.write(frame(9, "and now?"))
+  let heard = ""
+  client.socket.on("data", (data: Buffer) => (heard = (heard + data.toString("latin1")).slice(-20)))
+  await until("an answer", () => heard.includes("and now?"))
+  await unharmed()
 })
 
 t.test("a link that is destroyed for a reason says it to the other side", async (t) => {

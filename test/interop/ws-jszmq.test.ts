@@ -4,6 +4,7 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as jszmq from "jszmq"
 import t, { type Test } from "tap"
+import { WebSocketServer } from "ws"
 import { Dealer, Pair, Publisher, Pull, Push, Reply, Request, Router, Subscriber, XPublisher } from "../../lib/index.ts"
 import type { Socket } from "../../lib/socket.ts"
 import { pattern } from "../support/bytes.ts"
@@ -183,4 +184,21 @@ t.test("a large frame, either way", async (t) => {
   t.ok((await us.receive())[0]!.equals(frame))
   await us.send([frame])
   t.equal((await them.receive())[0], String(frame))
+})
+
+t.test("a large message may be the first thing that a bound peer says", async (t) => {
+  // Without a handshake nothing keeps it from sending at once. By hand: jszmq itself waits for our routing id.
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  t.teardown(() => server.close())
+  const peers = new WebSocketServer({ server, handleProtocols: () => "ZWS2.0" })
+  peers.on("connection", (peer) => {
+    t.teardown(() => peer.terminate())
+    peer.send(Buffer.from([0]))
+    peer.send(Buffer.concat([Buffer.from([0]), pattern(100_000)]))
+  })
+  const pull = ours(t, new Pull())
+  void pull.connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const [frame] = await within("it", pull.receive())
+  t.ok(frame!.equals(pattern(100_000)))
 })

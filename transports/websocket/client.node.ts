@@ -9,7 +9,7 @@ import { limitOf, linkOf, tune } from "./joint.node.ts"
 import { openWire } from "./library.node.ts"
 import { named, OFFER, type Subprotocol } from "./offer.ts"
 import type { WsRules } from "./options.node.ts"
-import { MAX_TAKEN } from "./stream.ts"
+import { MAX_TAKEN, MAX_TAKEN_EARLY } from "./stream.ts"
 
 /** Characters of a refusal's text that are worth an error message. */
 const MAX_TEXT = 300
@@ -102,6 +102,7 @@ function attempt(
       wire.off("error", fail)
       const chosen = named(wire.protocol)!
       const ip = plainAddress(socket!.remoteAddress ?? "")
+      const limit = limitOf(chosen, options)
       resolve(
         linkOf(chosen, {
           wire,
@@ -111,7 +112,9 @@ function attempt(
           secure: target.scheme === "wss",
           identity: undefined,
           clock: options.clock,
-          limit: limitOf(chosen, options),
+          // The bare one has no handshake: a large message may be the first thing that comes.
+          early: chosen.protocol === "zws-bare" ? limit : MAX_TAKEN_EARLY,
+          limit,
         }),
       )
     })

@@ -31,19 +31,23 @@ export class Wire extends WebSocket {
   // oxlint-enable no-underscore-dangle
 }
 
-/** Of both sides. Limits count pieces as well as bytes: each empty one costs memory, too. */
+/** Of both sides. */
 const common = {
   perMessageDeflate: false,
   skipUTF8Validation: true,
-  maxFragments: 64,
+  // The link answers: npm ws ends a connection when 60 of its answers wait, as they do behind a reader that has paused.
+  autoPong: false,
   // Beyond what a clock counts: whoever made the link bounds its end.
   closeTimeout: 0x7fffffff,
 } as const
 
-/** Options of npm ws for links whose messages have at most so many bytes; 0 = no limit. */
-function limits(maxPayload: number): { maxPayload: number; maxBufferedChunks: number } {
-  // A large message may come in packets of 1,400 bytes, and less.
-  return { maxPayload, maxBufferedChunks: maxPayload === 0 ? 0 : Math.max(4096, Math.ceil(maxPayload / 512)) }
+/**
+ * Options of npm ws for links whose messages have at most so many bytes; 0 = no limit. Pieces count, too, since an empty
+ * one costs memory. A large message may come in packets of 1,400 bytes and less, and from Chromium, in 800 fragments.
+ */
+function limits(maxPayload: number): { maxPayload: number; maxBufferedChunks: number; maxFragments: number } {
+  const pieces = maxPayload === 0 ? 0 : Math.max(4096, Math.ceil(maxPayload / 512))
+  return { maxPayload, maxBufferedChunks: pieces, maxFragments: pieces === 0 ? 16_384 : Math.ceil(pieces / 16) }
 }
 
 /** What makes Wires of upgrades. */

@@ -15,6 +15,7 @@ import { createUpgrader, type Upgrader } from "./library.node.ts"
 import { named, SUBPROTOCOLS } from "./offer.ts"
 import type { UpgradeServer, WsRules } from "./options.node.ts"
 import { isRange } from "./proxy.ts"
+import { MAX_TAKEN_EARLY } from "./stream.ts"
 
 /** ms for the head of a request. */
 const HEAD = 10_000
@@ -130,7 +131,8 @@ class Entrance {
       const port = address === ip ? `:${socket.remotePort}` : ""
       const remote = `${listening.scheme}://${bracketed(address)}${port}`
       const { clock } = listening.options
-      listening.onLink(linkOf(chosen, { wire, socket, remote, host, secure, identity: { claims }, clock, limit }))
+      const limits = { early: MAX_TAKEN_EARLY, limit }
+      listening.onLink(linkOf(chosen, { wire, socket, remote, host, secure, identity: { claims }, clock, ...limits }))
     })
   }
 

@@ -46,7 +46,7 @@ export class StreamLink extends WireLink {
     this.credit = (this.credit ?? 0) + bytes
     if (this.backlog === 0) return
     this.spend()
-    this.sentBacklog()
+    this.onBacklog()
   }
 
   /** As few messages as may be: each costs a browser, and only those grant, more than copying its bytes costs us. */
