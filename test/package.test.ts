@@ -1,4 +1,5 @@
 // The package check itself is `npm run check:package`; here is proof that its search of an installed tree finds things.
+import { readFileSync } from "node:fs"
 import t from "tap"
 import { nativeParts, sizeBelow } from "./package/tree.mjs"
 
@@ -25,4 +26,16 @@ t.test("what would build or run at install time is found, however deep", async (
   )
   t.strictSame(nativeParts(`${folder}/clean`), [])
   t.equal(sizeBelow(`${folder}/addon`), 5)
+})
+
+t.test("nothing that users get runs at install, nor brings a native part", async (t) => {
+  type Entry = { dev?: boolean; devOptional?: boolean; hasInstallScript?: boolean; os?: string[]; cpu?: string[] }
+  const lock = readFileSync(new URL("../package-lock.json", import.meta.url), "utf8")
+  const { packages } = JSON.parse(lock) as { packages: Record<string, Entry> }
+  const theirs = Object.entries(packages).filter(([, entry]) => entry.dev !== true && entry.devOptional !== true)
+  t.ok(theirs.some(([path]) => path === "node_modules/msgpackr"))
+  t.strictSame(
+    theirs.filter(([, entry]) => entry.hasInstallScript === true || entry.os !== undefined || entry.cpu !== undefined),
+    [],
+  )
 })
