@@ -276,6 +276,33 @@ t.test("credit is given as the session reads, and no more comes than that", asyn
   t.ok(socket.closed)
 })
 
+t.test("small messages that wait cost little more than their bytes", async (t) => {
+  const { link, clock } = given(t)
+  const { link: reading, socket, sink } = await link()
+  reading.pause()
+  const before = process.memoryUsage().heapUsed
+  const one = new Uint8Array([7]).buffer
+  for (let i = 0; i < 1_000_000; i++) socket.onmessage?.({ data: one })
+  const cost = process.memoryUsage().heapUsed - before
+  t.ok(cost < 50_000_000, `a million of one byte: ${cost} bytes`)
+  let chunks = 0
+  sink.onChunk = () => {
+    chunks++
+    if (chunks === 1) reading.pause()
+  }
+  reading.resume()
+  await clock.settle()
+  t.equal(chunks, 1, "a pause from inside")
+  reading.resume()
+  await clock.settle()
+  t.equal(sink.bytes, 1_000_000)
+  const bare = await link("ZWS2.0")
+  bare.link.pause()
+  for (let i = 0; i < 300_000; i++) bare.socket.onmessage?.({ data: one })
+  await clock.settle()
+  t.match(bare.sink.ends, [{ code: "LIMIT" }], "where each must be kept for itself, it counts for more than its bytes")
+})
+
 t.test("the other side's credit is kept", async (t) => {
   const { link, clock } = given(t)
   const { link: writing, socket, sink } = await link()
@@ -437,7 +464,9 @@ t.test("ends", async (t) => {
 
   const silent = await link()
   silent.link.close()
-  await clock.advance(999)
+  await clock.advance(500)
+  silent.socket.get("+1")
+  await clock.advance(499)
   t.strictSame(silent.sink.ends, [])
   await clock.advance(1)
   t.strictSame(silent.sink.ends, [undefined], "an answer to it is not waited for any longer")

@@ -108,6 +108,25 @@ t.test("a Pull in a page shares work with one on Node", { skip }, async (t) => {
   t.strictSame(errors, [])
 })
 
+t.test("10 MB over ZWS, which Chromium sends in many fragments", { skip }, async (t) => {
+  const site = await serve(t)
+  const pull = tidy(t, new Pull())
+  await pull.bind(ws({ server: site.server, path: "/earshot" }))
+  const { page } = await visit(t, browser, site.url)
+  const size = 10 * 1024 * 1024
+  await page.evaluate(
+    async ([url, size]) => {
+      const socket = new WebSocket(url, "ZWS2.0")
+      await new Promise((resolve) => (socket.onopen = resolve))
+      socket.send(new Uint8Array(1))
+      socket.send(new Uint8Array(1 + size))
+    },
+    [`ws://127.0.0.1:${site.port}/earshot`, size] as const,
+  )
+  const [frame] = await within("the message", pull.receive())
+  t.equal(frame!.length, size)
+})
+
 t.test("messages of 10 MB, both ways", { skip }, async (t) => {
   const site = await serve(t)
   const reply = tidy(t, new Reply())

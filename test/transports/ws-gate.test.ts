@@ -76,6 +76,8 @@ t.test("the Host must be an address or a name of this server", async (t) => {
   if (!("cause" in refused)) return
   t.equal(refused.error.code, "FORBIDDEN")
   t.match(refused.error.message, /"evil\.example".*hosts: \["evil\.example"\]/)
+  const loud = ask({ origin: "http://\u009b2J\u202e\n", host: "192.0.2.1" })
+  if ("cause" in loud) t.match(loud.error.message, /^[\x20-\x7e]+$/, "nothing that a terminal would obey")
   t.notMatch(refused.sentence, /cellar/i, "a stranger is told no names")
   t.equal(gate({ hosts: ["*"] }).verdict({ host: "evil.example" }), "in")
 })
@@ -149,7 +151,9 @@ t.test("limits: in all, for each address, in a second", async (t) => {
 t.test("a proxy's word counts where it is trusted", async (t) => {
   const direct = { address: "10.0.0.2", host: "inner:80", secure: false }
   const seen = (headers: Record<string, string>, trust: boolean | string[]): string => {
-    const { address, host, secure } = clientOf(direct, headers, trust)
+    const client = clientOf(direct, headers, trust)
+    if (client === undefined) return "contradiction"
+    const { address, host, secure } = client
     return `${address} ${host} ${secure ? "secure" : "plain"}`
   }
   const x = { "x-forwarded-for": "203.0.113.7", "x-forwarded-host": "app.example", "x-forwarded-proto": "https" }
@@ -170,10 +174,19 @@ t.test("a proxy's word counts where it is trusted", async (t) => {
     "the first that is no proxy of ours",
   )
   t.equal(
-    seen({ forwarded: 'for="[2001:DB8::17]:4711";proto=https;host=app.example', ...x }, true),
+    seen({ forwarded: 'for="[2001:DB8::17]:4711";proto=https;host=app.example' }, true),
     "2001:db8::17 app.example secure",
+  )
+  const both = { ...x, "x-forwarded-host": "other.example" }
+  t.equal(
+    seen({ forwarded: "for=203.0.113.7;host=app.example", ...both }, true),
+    "203.0.113.7 app.example plain",
     "Forwarded goes first",
   )
+  for (const forwarded of ["for=203.0.113.8", "for=unknown", "host=app.example;proto=https", "for=203.0.113.7, for=_x"])
+    for (const trust of [true, ["10.0.0.0/8"]])
+      t.equal(seen({ forwarded, ...x }, trust), "contradiction", `a client behind nginx sends ${forwarded}`)
+  t.equal(seen({ forwarded: "for=203.0.113.8", ...x }, false), "10.0.0.2 inner:80 plain", "which nobody reads")
   t.equal(
     seen({ forwarded: "for=unknown;proto=http, For=192.0.2.60; Proto=HTTPS" }, true),
     "192.0.2.60 inner:80 secure",
@@ -194,6 +207,8 @@ t.test("behind a proxy the rules see the client", async (t) => {
   t.equal(verdict({ from: "10.0.0.2", headers: headers("203.0.113.2") }), "address 429")
   t.equal(verdict({ from: "10.0.0.2", headers: headers("203.0.113.3", "evil.example") }), "host 403")
   t.equal(verdict({ from: "10.0.0.3", headers: headers("203.0.113.4"), origin: "https://app.example" }), "origin 403")
+  const forged = { ...headers("203.0.113.2"), forwarded: "for=127.0.0.1" }
+  t.equal(verdict({ from: "10.0.0.2", headers: forged }), "forwarded 400", "no way past the limit")
 })
 
 t.test("an unknown proxy on a private address lifts the limit for each address, and is told of once", async (t) => {

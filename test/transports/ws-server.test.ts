@@ -72,6 +72,8 @@ async function talk(from: Push, to: Pull, message = "hello"): Promise<void> {
 t.test("a port of our own: upgrades at the path, and a word for everybody else", async (t) => {
   const said = quiet(t)
   const pull = tidy(t, new Pull())
+  const errors: unknown[] = []
+  pull.events.on("accept:error", ({ error }) => errors.push(error.message))
   await pull.bind("ws://127.0.0.1:*/live")
   t.match(pull.lastEndpoint, /^ws:\/\/127\.0\.0\.1:\d+\/live$/)
   const port = portOf(pull.lastEndpoint)
@@ -84,7 +86,7 @@ t.test("a port of our own: upgrades at the path, and a word for everybody else",
   t.notMatch(accepted.head, /extensions/i, "nothing is compressed")
   for (const [line, headers, status] of [
     ["GET / HTTP/1.1", {}, 404],
-    ["GET /live/more HTTP/1.1", {}, 404],
+    ["GET /live/more?token=secret HTTP/1.1", {}, 404],
     ["GET /live HTTP/1.1", { "sec-websocket-protocol": "chat" }, 400],
     ["GET /live HTTP/1.1", { "sec-websocket-protocol": undefined }, 400],
     ["GET /live HTTP/1.1", { "sec-websocket-key": "short" }, 400],
@@ -105,6 +107,7 @@ t.test("a port of our own: upgrades at the path, and a word for everybody else",
     said.map(() => true),
   )
   t.equal(said.length, 5, "once for each cause")
+  t.notMatch(`${said.join()} ${JSON.stringify(errors)}`, "secret", "no query gets into a log")
   await talk(push, pull, "still there")
 })
 
@@ -273,6 +276,49 @@ t.test("wss: our own port and the user's server", async (t) => {
   }
   const bare = tidy(t, new Pull())
   await t.rejects(bare.bind("wss://127.0.0.1:*"), { code: "EINVAL", message: /tls/ })
+})
+
+t.test("who connects and does not ask is let go", async (t) => {
+  const plain = tidy(t, new Pull())
+  const secure = tidy(t, new Pull())
+  await plain.bind("ws://127.0.0.1:*")
+  await secure.bind(ws({ url: "wss://127.0.0.1:*", tls: { cert: CERTIFICATE, key: KEY } }))
+  const silent = async (port: number, words = ""): Promise<net.Socket> => {
+    const socket = net.connect(port, "127.0.0.1")
+    t.teardown(() => socket.destroy())
+    socket.on("error", () => {})
+    await once(socket, "connect")
+    socket.write(words)
+    return socket.resume()
+  }
+  const from = performance.now()
+  const silents = await Promise.all([
+    silent(portOf(plain.lastEndpoint)),
+    silent(portOf(plain.lastEndpoint), "GET / HTTP/1.1\r\nHost:"),
+    silent(portOf(secure.lastEndpoint)),
+    silent(portOf(secure.lastEndpoint), "\x16\x03\x01"),
+  ])
+  const ends = silents.map((socket) => (socket.closed ? undefined : once(socket, "close")))
+
+  // More than may be silent at once: the first makes room, and who asks comes in.
+  const crowd: net.Socket[] = []
+  for (let i = 0; i < 12; i++)
+    crowd.push(...(await Promise.all(Array.from({ length: 100 }, () => silent(portOf(plain.lastEndpoint))))))
+  await until("the first to be gone", () => crowd.filter((socket) => socket.closed).length >= 1200 - 1024)
+  t.ok(
+    crowd.slice(0, 100).every((socket) => socket.closed),
+    "those that were silent longest",
+  )
+  t.notOk(crowd.at(-1)!.closed)
+  const push = tidy(t, new Push())
+  await within("the handshake", push.connect(plain.lastEndpoint!))
+  await talk(push, plain)
+  for (const socket of crowd) socket.destroy()
+
+  let left = ends.length
+  for (const end of ends) void end?.then(() => left--)
+  while (left > 0 && performance.now() < from + 13_000) await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(left, 0, "the others after some 10 s, also in the middle of a word")
 })
 
 t.test("what the request said is known of the peer", async (t) => {

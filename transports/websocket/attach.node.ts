@@ -75,7 +75,7 @@ class Attachment {
     // Somebody else's, maybe; who listens for upgrades answers for them.
     if (this.server.listenerCount("upgrade") > 1) return
     const [first] = this.mounts.values()
-    const why = mount === undefined ? noPath(request.url, [...this.mounts.keys()]) : noProtocol(names)
+    const why = mount === undefined ? noPath(request.url ?? "", [...this.mounts.keys()]) : noProtocol(names)
     refuse(socket, why)
     ;(mount ?? first)!.onRefused(why)
   }
@@ -89,9 +89,10 @@ class Attachment {
   }
 }
 
-function noPath(url: string | undefined, paths: readonly string[]): Refusal {
+function noPath(url: string, paths: readonly string[]): Refusal {
+  // Without its query: people put tokens there.
   return refusal("path", 404, "There is nothing at this path.", [
-    `the path ${quote(url ?? "")} is none of ours (${paths.join(", ")})`,
+    `the path ${quote(url.split("?")[0]!)} is none of ours (${paths.join(", ")})`,
     "path",
   ])
 }

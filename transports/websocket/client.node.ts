@@ -9,6 +9,7 @@ import { limitOf, linkOf, tune } from "./joint.node.ts"
 import { openWire } from "./library.node.ts"
 import { named, OFFER, type Subprotocol } from "./offer.ts"
 import type { WsRules } from "./options.node.ts"
+import { plain } from "./plain.ts"
 import { MAX_TAKEN, MAX_TAKEN_EARLY } from "./stream.ts"
 
 /** Characters of a refusal's text that are worth an error message. */
@@ -158,9 +159,8 @@ async function refusal(response: IncomingMessage): Promise<Refusal> {
   } catch {
     // What came of it is enough.
   }
-  // What a stranger says goes into a log.
-  const plain = text.replace(/<[^>]*>|[^\x20-\x7e]+/g, " ").trim()
-  return new Refusal(response.statusCode ?? 0, plain.slice(0, MAX_TEXT))
+  const words = text.replace(/<[^>]*>|\s+/g, " ").trim()
+  return new Refusal(response.statusCode ?? 0, plain(words, MAX_TEXT))
 }
 
 /** Codes of the system that our table has are kept; these it lacks. */

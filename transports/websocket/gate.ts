@@ -5,6 +5,7 @@
 import type { Clock } from "../../lib/clock.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { hostName, isAddress, isLoopback, isPrivate } from "./address.ts"
+import { plain } from "./plain.ts"
 import { clientOf, isForwarded, truster, type Headers, type Origin } from "./proxy.ts"
 
 /** The rules, all of them said. */
@@ -72,6 +73,11 @@ export class Gate {
         "upgradesPerSecond",
       ])
     const client = clientOf(direct, headers, rules.trustProxy)
+    if (client === undefined)
+      return refusal("forwarded", 400, "The headers about the way here contradict each other.", [
+        `Forwarded says another client than X-Forwarded-For; the proxy at ${direct.address} must set or remove both`,
+        "",
+      ])
     const refused =
       this.checkHost(client.host) ??
       this.checkOrigin(headers["origin"], client.host) ??
@@ -179,5 +185,5 @@ export function refusal(
 
 /** What a stranger sent, fit for a log. */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text)
+  return JSON.stringify(plain(text))
 }

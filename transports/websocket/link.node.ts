@@ -10,6 +10,7 @@ import type { Link } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { SocketLink } from "../link.node.ts"
 import type { Wire } from "./library.node.ts"
+import { plain } from "./plain.ts"
 
 /** Ends in good order: "normal", "going away" (a page that is left), and none given. */
 const ORDERLY: ReadonlySet<number> = new Set([1000, 1001, 1005])
@@ -147,7 +148,10 @@ export abstract class WireLink extends SocketLink {
     this.over = true
     this.clock.microtask(() => {
       if (!ORDERLY.has(code) && !this.deaf)
-        this.reason ??= new EarshotError("ECONNRESET", `the other side ended it: ${code}${reason && `, ${reason}`}`)
+        this.reason ??= new EarshotError(
+          "ECONNRESET",
+          `the other side ended it: ${code}${reason && `, ${plain(reason)}`}`,
+        )
       this.onPeerEnd()
     })
   }

@@ -8,6 +8,8 @@ import type { Clock, Timer } from "../../lib/clock.ts"
 import type { Link, LinkSink } from "../../lib/contract.ts"
 import { EarshotError, type ErrorCode } from "../../lib/errors.ts"
 import type { PageSignals, Watched } from "./page-signals.ts"
+import { Held } from "./held.ts"
+import { plain } from "./plain.ts"
 import { EARLY, GRANT, grant, MAX_SENT, MAX_TAKEN, MAX_TAKEN_EARLY, pieces, readGrant, WINDOW } from "./stream.ts"
 
 /** What of the platform's WebSocket is used: no type of the DOM, so that the same file is checked with and without it. */
@@ -38,7 +40,7 @@ export interface PageLinkOptions {
 const HIGH = 192 * 1024
 /** Bytes that may come beyond our credit: what the other side sent before it knew that it has any. */
 const SLACK = 65_536
-/** Bytes that ZWS, which knows no credit, may send while the session does not read. */
+/** Bytes, with what messages cost beside theirs, that ZWS, which knows no credit, may send while the session does not read. */
 const MAX_HELD = 64 * 1024 * 1024
 /** Looks at `bufferedAmount` in the turns that follow at once; later ones are POLL ms apart. */
 const PROMPT = 16
@@ -63,8 +65,7 @@ export class PageLink implements Link, Watched {
   /** What comes goes straight to the sink. */
   private flowing = false
   private paused = false
-  private held: Uint8Array[] = []
-  private heldBytes = 0
+  private readonly held = new Held()
   /** Bytes that the other side may still send, and those taken since we last granted. */
   private allowance = WINDOW
   private taken = 0
@@ -111,7 +112,7 @@ export class PageLink implements Link, Watched {
 
   start(sink: LinkSink): void {
     this.sink = sink
-    if (this.held.length > 0 || this.gone || this.drainedEarly) this.clock.immediate(this.handOver)
+    if (!this.held.empty || this.gone || this.drainedEarly) this.clock.immediate(this.handOver)
     else this.flowing = !this.over
   }
 
@@ -197,6 +198,7 @@ export class PageLink implements Link, Watched {
     if (bytes === undefined) return this.violation("EPROTO", "a text message that is no credit")
     this.credit = (this.credit ?? 0) + bytes
     this.sink?.onAlive?.()
+    if (this.queuedBytes === 0) return
     this.pump()
     if (this.over && !this.gone) this.finish()
     else if (this.blocked) this.poll()
@@ -210,9 +212,9 @@ export class PageLink implements Link, Watched {
   }
 
   private hold(chunk: Uint8Array): void {
-    this.held.push(chunk)
-    this.heldBytes += chunk.length
-    if (this.heldBytes > MAX_HELD)
+    this.held.push(chunk, this.protocol === "zmtp")
+    // Of our own protocol no more comes than credit allows.
+    if (this.protocol !== "zmtp" && this.held.bytes > MAX_HELD)
       this.violation("LIMIT", "the other side sends faster than this one reads, and ZWS2.0 has no word for it")
   }
 
@@ -233,10 +235,9 @@ export class PageLink implements Link, Watched {
   private readonly handOver = (): void => {
     const { sink } = this
     if (sink === undefined || this.reported || this.flowing) return
-    while (this.held.length > 0) {
+    while (!this.held.empty) {
       if (this.paused) return
       const chunk = this.held.shift()!
-      this.heldBytes -= chunk.length
       sink.onData(chunk)
       this.took(chunk.length)
     }
@@ -285,7 +286,7 @@ export class PageLink implements Link, Watched {
   private silence(): void {
     this.over = true
     this.flowing = this.paused = false
-    for (const chunk of this.held.splice(0)) this.took(chunk.length)
+    for (let chunk = this.held.shift(); chunk !== undefined; chunk = this.held.shift()) this.took(chunk.length)
   }
 
   /** Says good-bye, behind what is still to be sent. */
@@ -317,10 +318,10 @@ export class PageLink implements Link, Watched {
     if (broken && (!this.over || this.unconfirmed > 0))
       this.reason ??= new EarshotError(
         "ECONNRESET",
-        wasClean ? `the other side closed with ${code}${reason && `: ${reason}`}` : "the connection broke",
+        wasClean ? `the other side closed with ${code}${reason && `: ${plain(reason)}`}` : "the connection broke",
       )
     this.forget()
-    if (this.held.length === 0 && this.sink !== undefined && !this.drainedEarly) this.report()
+    if (this.held.empty && this.sink !== undefined && !this.drainedEarly) this.report()
   }
 
   private forget(): void {

@@ -1,5 +1,5 @@
 /**
- * Who is at the other end when a reverse proxy stands between: `Forwarded` (RFC 7239), else `X-Forwarded-For`, `-Host`
+ * Who is at the other end when a reverse proxy stands between: `Forwarded` (RFC 7239), or `X-Forwarded-For`, `-Host`
  * and `-Proto`. Each proxy adds what it saw behind what was there, so the last entry is the word of the nearest one, and
  * everything in front of the first that is no proxy of ours may be made up.
  */
@@ -38,15 +38,28 @@ export function isRange(text: string): boolean {
   return rangeOf(text) !== undefined
 }
 
-/** The client, as the proxies tell it whose word is taken; as the socket shows it where there are none. */
-export function clientOf(direct: Origin, headers: Headers, trust: boolean | readonly string[] | undefined): Origin {
+/**
+ * The client, as the proxies tell it whose word is taken; as the socket shows it where there are none. Undefined where
+ * `Forwarded` and `X-Forwarded-For` disagree: most proxies set one of the two and pass on the other, whoever wrote it.
+ */
+export function clientOf(
+  direct: Origin,
+  headers: Headers,
+  trust: boolean | readonly string[] | undefined,
+): Origin | undefined {
   const trusts = truster(trust)
   if (!trusts(direct.address)) return direct
-  const hops = hopsOf(headers)
   // With `true` one proxy is meant: its own word is the last.
-  let at = hops.length - 1
-  if (trust !== true) while (at > 0 && trusts(hops[at]!.for ?? "")) at--
-  const hop = hops[at]
+  const nearest = (hops: readonly Hop[]): Hop | undefined => {
+    let at = hops.length - 1
+    if (trust !== true) while (at > 0 && trusts(hops[at]!.for ?? "")) at--
+    return hops[at]
+  }
+  const standard = nearest(list(headers["forwarded"]).map(hopOf))
+  const usual = nearest(usualHops(headers))
+  if (standard !== undefined && headers["x-forwarded-for"] !== undefined && standard.for !== usual?.for)
+    return undefined
+  const hop = standard ?? usual
   if (hop === undefined) return direct
   return {
     address: hop.for ?? direct.address,
@@ -61,9 +74,8 @@ interface Hop {
   readonly proto?: string | undefined
 }
 
-function hopsOf(headers: Headers): Hop[] {
-  const forwarded = list(headers["forwarded"])
-  if (forwarded.length > 0) return forwarded.map(hopOf)
+/** Of the headers X-Forwarded-*. */
+function usualHops(headers: Headers): Hop[] {
   const [fors, hosts, protos] = [
     list(headers["x-forwarded-for"]),
     list(headers["x-forwarded-host"]),

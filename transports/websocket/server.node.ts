@@ -20,7 +20,7 @@ import { MAX_TAKEN_EARLY } from "./stream.ts"
 /** ms for the head of a request. */
 const HEAD = 10_000
 /** Connections on a port of our own that have not asked for an upgrade yet, beside those that have. */
-const UNASKED = 1024
+const MAX_UNASKED = 1024
 
 /** What a transport hands on to whoever listens. */
 export interface Listening {
@@ -36,15 +36,16 @@ export interface Listening {
 }
 
 export async function listen(listening: Listening): Promise<Listener> {
-  const own = listening.server === undefined ? ownServer(listening) : undefined
   const entrance = new Entrance(listening)
+  const own = listening.server === undefined ? ownServer(listening, entrance.unasked) : undefined
   const server = own ?? (listening.server as Server)
   const detach = attach(server, entrance)
   const close = async (): Promise<void> => {
     detach()
     if (own === undefined) return
     own.close()
-    // Those that ask still; links are no business of the server any more.
+    // Links are no business of the server any more.
+    for (const socket of entrance.unasked.values()) socket.destroy()
     own.closeAllConnections()
   }
   const { host, port, path } = listening.place
@@ -62,7 +63,7 @@ export async function listen(listening: Listening): Promise<Listener> {
   return { address, close }
 }
 
-function ownServer({ scheme, rules, options: { keepalive } }: Listening): Server {
+function ownServer({ scheme, rules, options: { keepalive } }: Listening, unasked: Map<string, net.Socket>): Server {
   if (scheme === "wss" && rules.tls === undefined)
     throw new EarshotError("EINVAL", "wss needs a certificate to listen: ws({ url, tls: { key, cert } })")
   const options = {
@@ -74,14 +75,31 @@ function ownServer({ scheme, rules, options: { keepalive } }: Listening): Server
     keepAliveInitialDelay: Math.max(1000, keepalive),
   }
   const server =
-    scheme === "ws" ? createServer(options) : createSecureServer({ ...(rules.tls as TlsOptions), ...options })
+    scheme === "ws"
+      ? createServer(options)
+      : createSecureServer({ handshakeTimeout: HEAD, ...(rules.tls as TlsOptions), ...options })
   server.on("request", (_request, response) => {
     response.writeHead(426, { Connection: "close", Upgrade: "websocket", "Content-Type": "text/plain" })
     response.end("This is a server of WebSockets.")
   })
-  server.on("connection", (socket) => socket.unref())
-  server.maxConnections = rulesOf(rules).maxConnections + UNASKED
+  server.on("connection", (socket) => {
+    socket.unref()
+    const key = portOf(socket)
+    unasked.set(key, socket)
+    socket.once("close", () => unasked.get(key) === socket && unasked.delete(key))
+    if (unasked.size <= MAX_UNASKED) return
+    // Who says nothing keeps nobody out: the one that has been silent longest makes room.
+    const [longest] = unasked
+    unasked.delete(longest![0])
+    longest![1].destroy()
+  })
+  server.maxConnections = rulesOf(rules).maxConnections + 2 * MAX_UNASKED
   return server
+}
+
+/** One connection's other end, told the same by a socket of node:tls and by the one under it. */
+function portOf({ remoteAddress, remotePort }: net.Socket): string {
+  return `${remoteAddress}:${remotePort}`
 }
 
 /** Where upgrades come in: the gate, then npm ws, then a link. */
@@ -89,6 +107,8 @@ class Entrance {
   readonly path: string
   /** For messages. */
   endpoint: string
+  /** On a port of our own: connections that have not asked for anything yet, by `portOf`, oldest first. */
+  readonly unasked = new Map<string, net.Socket>()
   private readonly listening: Listening
   private readonly gate: Gate
   private readonly upgraders = new Map<number, Upgrader>()
@@ -121,6 +141,7 @@ class Entrance {
       refuse(socket, visitor)
       return this.onRefused(visitor)
     }
+    this.unasked.delete(portOf(socket))
     socket.once("close", visitor.leave)
     tune(socket, listening.options)
     const claims = { headers: { ...headers }, url, remoteAddress: visitor.address }
