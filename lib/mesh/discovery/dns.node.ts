@@ -18,6 +18,9 @@ export interface DnsOptions {
 const PATIENCE = 1000
 const TRIES = 2
 
+/** SRV records that are followed. */
+const MOST_RECORDS = 256
+
 /**
  * Members behind a host name: at all addresses and ports of its SRV records where it has any (those with `port`, if some have
  * it), else at `port` of all its A and AAAA records. Asked again every 5 s, every 500 ms while nobody is linked, and at once
@@ -34,9 +37,11 @@ export function dns(name: string, options: DnsOptions = {}): Discovery {
   const addresses: ResolveName = (host) => addressesOf(resolver, host, servers === undefined)
 
   const places = async (): Promise<string[]> => {
-    const all = await resolver.resolveSrv(name).catch(() => [])
+    const [srv, plain] = await Promise.allSettled([resolver.resolveSrv(name), addresses(name)])
+    const all = srv.status === "fulfilled" ? srv.value.slice(0, MOST_RECORDS) : []
+    if (all.length === 0 && plain.status === "rejected") throw plain.reason
+    if (all.length === 0 && plain.status === "fulfilled") return plain.value.map((address) => placeOf(address, port))
     const records = all.some((record) => record.port === port) ? all.filter((record) => record.port === port) : all
-    if (records.length === 0) return (await addresses(name)).map((address) => placeOf(address, port))
     const found = await Promise.allSettled(
       records.map(async (record) => (await addresses(record.name)).map((address) => placeOf(address, record.port))),
     )
