@@ -218,7 +218,8 @@ export abstract class SocketLink implements Link {
       else done(error)
     }
     socket._write = (chunk, encoding, callback) => {
-      done = callback
+      // From inside of Bun's _writev it is ours.
+      if (callback !== onDone) done = callback
       write(chunk, encoding, onDone)
     }
     socket._writev = (chunks, callback) => {
