@@ -5,12 +5,11 @@
  *             192.168.1.17:0;192.168.1.1:5555   eth0:*;example.org:5555
  * `*` is every IPv4 address, as with libzmq; `[::]` is every address of both families.
  */
-import { lookup } from "node:dns"
 import * as net from "node:net"
-import { networkInterfaces } from "node:os"
 import type { Clock, Timer } from "../lib/clock.ts"
 import type { Link, Listener, Transport, TransportOptions } from "../lib/contract.ts"
 import { abortError, EarshotError, wrap } from "../lib/errors.ts"
+import { bindHost, interfaceAddresses, resolveName, type Address } from "./names.node.ts"
 import { dialSocket, listenServer, NetLink } from "./net.ts"
 import { adopt, type Reader } from "./reading.ts"
 
@@ -86,45 +85,6 @@ function format({ host, port, source }: Target): string {
 }
 
 // --- Names ---
-
-interface Address {
-  readonly address: string
-  readonly family: number
-}
-
-/** The addresses of a network interface: IPv4 first, link-local ones last and with their zone. */
-function interfaceAddresses(name: string): Address[] {
-  const rank = (ip: string): number => (net.isIPv4(ip) ? 0 : ip.startsWith("fe80:") ? 2 : 1)
-  const interfaces = networkInterfaces()
-  return ((Object.hasOwn(interfaces, name) && interfaces[name]) || [])
-    .sort((a, b) => rank(a.address) - rank(b.address))
-    .map(({ address }) => {
-      const family = net.isIP(address)
-      return { address: address.startsWith("fe80:") ? `${address}%${name}` : address, family }
-    })
-}
-
-function resolveName(host: string): Promise<Address[]> {
-  return new Promise((resolve, reject) => {
-    lookup(host, { all: true }, (error, found) => {
-      if (error === null) resolve(found)
-      else reject(new EarshotError("ENOTFOUND", `no address for the host name ${host} (${error.code})`, error))
-    })
-  })
-}
-
-async function bindHost(host: string): Promise<string> {
-  if (host === "*") return "0.0.0.0"
-  if (net.isIP(host) !== 0) return host
-  const [own] = interfaceAddresses(host)
-  if (own !== undefined) return own.address
-  try {
-    const found = await resolveName(host)
-    return (found.find(({ family }) => family === 4) ?? found[0]!).address
-  } catch (error) {
-    throw new EarshotError("ENODEV", `${host} is neither a network interface nor a host name here`, error)
-  }
-}
 
 /** Nobody is at "any address"; connecting to it means this machine on most systems, and nothing on Windows. */
 const somewhere: ReadonlyMap<string, string> = new Map([

@@ -36,7 +36,7 @@ const layers = {
   socket: /^lib\/[^/]+\.ts$/,
   pattern: /^patterns\/[^/]+\.ts$/,
   /** What transports share; a file beside them that is not a transport. */
-  transportShared: /^transports\/((net|reading|link\.node)\.ts$|websocket\/)/,
+  transportShared: /^transports\/((net|reading|(link|names)\.node)\.ts$|websocket\/)/,
   transport: /^transports\/[^/]+\.ts$/,
 } as const
 

@@ -111,6 +111,27 @@ t.test("a port of our own: upgrades at the path, and a word for everybody else",
   await talk(push, pull, "still there")
 })
 
+t.test("an address, an interface, a name: bound as with tcp", async (t) => {
+  for (const [host, expected] of [
+    ["*", "0.0.0.0"],
+    ["[::1]", "[::1]"],
+    ["localhost", "127.0.0.1"],
+    ...(process.platform === "linux" ? ([["lo", "127.0.0.1"]] as const) : []),
+  ] as const) {
+    const pull = tidy(t, new Pull())
+    await pull.bind(`ws://${host}:*/live`)
+    const port = portOf(pull.lastEndpoint!.replace("[::1]", ""))
+    t.equal(pull.lastEndpoint, `ws://${expected}:${port}/live`)
+    const push = tidy(t, new Push())
+    await within("the handshake", push.connect(pull.lastEndpoint!))
+    await talk(push, pull)
+    if (host === "lo")
+      t.equal((await ask(t, port, { host: "lo" }, "GET /live HTTP/1.1")).status, 403, "which is no name of this server")
+  }
+  await t.rejects(tidy(t, new Pull()).bind("ws://no-such-interface0.invalid:*"), { code: "ENODEV" })
+  await t.rejects(tidy(t, new Pull()).bind("ws://192.0.2.77:*"), { code: "EADDRNOTAVAIL" })
+})
+
 t.test("the token-illegal names of libzmq are chosen and answered as they are", async (t) => {
   const pull = tidy(t, new Pull())
   await pull.bind("ws://127.0.0.1:*")

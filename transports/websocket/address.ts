@@ -1,6 +1,6 @@
 /**
  * Addresses of WebSockets, as in the URL behind `ws://`:
- *   bind      127.0.0.1:8080   *:8080/live   *:*   [::1]:8080   localhost:8080
+ *   bind      127.0.0.1:8080   *:8080/live   *:*   [::1]:8080   eth0:8080   localhost:8080
  *   connect   127.0.0.1:8080   example.org/live   [::1]:8080/live?room=1
  * `*` is every IPv4 address, as with tcp. Without a port: 80, and 443 for wss, to connect; a place to bind says its own.
  */

@@ -6,6 +6,7 @@ import { hostname } from "node:os"
 import type { TlsOptions } from "node:tls"
 import type { Link, Listener, TransportOptions } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
+import { bindHost, interfaceAddresses } from "../names.node.ts"
 import { listenServer } from "../net.ts"
 import { bracketed, formatAddress, plainAddress, type WsAddress } from "./address.ts"
 import { attach, refuse, type Upgrade } from "./attach.node.ts"
@@ -51,7 +52,7 @@ export async function listen(listening: Listening): Promise<Listener> {
   const { host, port, path } = listening.place
   if (own !== undefined) {
     const { backlog } = listening.options
-    await listenServer(own, { host: host === "*" ? "0.0.0.0" : host, port, backlog }, listening.onError)
+    await listenServer(own, { host: await bindHost(host), port, backlog }, listening.onError)
   }
   const bound = server.address()
   const address = formatAddress(
@@ -120,7 +121,8 @@ class Entrance {
     this.path = place.path
     this.endpoint = `${scheme}://${formatAddress(place)}`
     const name = hostname()
-    const names = [name, `${name.split(".")[0]}.local`, ...(/[a-z]/i.test(place.host) ? [place.host] : [])]
+    const names = [name, `${name.split(".")[0]}.local`]
+    if (/[a-z]/i.test(place.host) && interfaceAddresses(place.host).length === 0) names.push(place.host)
     this.gate = new Gate(rulesOf(rules), options.clock, names, (text) => this.warn("proxy", text))
     for (const each of SUBPROTOCOLS) {
       const limit = limitOf(each, options)
