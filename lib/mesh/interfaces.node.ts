@@ -24,21 +24,27 @@ const MOST = 64
  * which needs a zone that means nothing elsewhere.
  */
 export function ownAddresses(names: readonly string[] = namesOf(process.env.EARSHOT_INTERFACES)): OwnAddress[] {
-  const all = Object.entries(networkInterfaces())
-    .flatMap(([name, list = []]) =>
-      list.map(({ address, family, cidr, internal }): OwnAddress => {
-        const prefix = Number(cidr?.split("/")[1] ?? (family === "IPv4" ? 32 : 128))
-        return { interface: name, address, family: family === "IPv4" ? 4 : 6, prefix, loopback: internal }
-      }),
-    )
-    .filter(({ address }) => !address.startsWith("fe80:"))
-    .sort((a, b) => a.family - b.family)
+  const all = listed().sort((a, b) => a.family - b.family)
   const loopback = all.filter(({ loopback }) => loopback)
   const outer = all.filter(({ loopback }) => !loopback)
   const named = ({ interface: name, address }: OwnAddress): boolean => names.includes(name) || names.includes(address)
   const real = outer.filter(({ interface: name }) => !virtual.test(name))
   const chosen = names.length > 0 ? outer.filter(named) : real.length > 0 ? real : outer
   return [...loopback, ...chosen].slice(0, MOST)
+}
+
+/** As the system lists them. Where it refuses to (some sandboxes do), loopback is there all the same. */
+function listed(): OwnAddress[] {
+  try {
+    const all = Object.entries(networkInterfaces()).flatMap(([name, list = []]) =>
+      list.map(({ address, family, cidr, internal }): OwnAddress => {
+        const prefix = Number(cidr?.split("/")[1] ?? (family === "IPv4" ? 32 : 128))
+        return { interface: name, address, family: family === "IPv4" ? 4 : 6, prefix, loopback: internal }
+      }),
+    )
+    if (all.length > 0) return all.filter(({ address }) => !address.startsWith("fe80:"))
+  } catch {}
+  return [{ interface: "loopback", address: "127.0.0.1", family: 4, prefix: 8, loopback: true }]
 }
 
 function namesOf(list: string | undefined): string[] {

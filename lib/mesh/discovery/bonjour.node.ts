@@ -21,9 +21,10 @@ const PACKETS_PER_SECOND = 2000
 /** Bytes of a packet that is read (RFC 6762, 17). */
 const MOST_BYTES = 9000
 
-/** Answers that members of one network give to a question for all, about; and ms over which they spread them when they are more. */
+/** Answers that members of one network give to a question for all, about: when they are more, they spread them over 5 ms for each. */
 const ENOUGH = 8
-const SPREAD = 100
+const SPREAD = 5
+const MOST_SPREAD = 500
 
 /** ms between two answers of ours: who asks in between shares the second one. */
 const ANSWER_INTERVAL = 20
@@ -69,7 +70,6 @@ export interface MulticastPlace {
 
 /** The parts of multicast-dns that are reached for, since bonjour-service leaves them open. */
 interface MulticastDns {
-  emit(event: string, ...rest: unknown[]): boolean
   on(event: "error" | "response", listener: (packet: Packet, from: Sender) => void): void
   query(questions: { name: string; type: string }[], done?: (error?: Error | null) => void): void
   respond(packet: Packet | ResourceRecord[], done?: () => void): void
@@ -150,17 +150,17 @@ class Place implements MulticastPlace {
     socket.on("error", (error) => this.fail(error))
     this.mdns.on("error", () => {})
     this.mdns.on("response", (packet, from) => this.read(packet, from))
-    this.guard()
+    this.guard(socket)
+    this.edit()
   }
 
   show(advert: Advert | undefined): void {
-    if (this.closed !== undefined) return
+    if (this.closed !== undefined || JSON.stringify(advert) === JSON.stringify(this.advert)) return
     const old = this.service
     this.service = undefined
     if (old !== undefined) {
       this.replacing = advert !== undefined
-      // It takes its records away and calls back later; what says goodbye it has asked for by then.
-      old.stop(() => {})
+      old.stop()
       this.replacing = false
     }
     this.advert = advert
@@ -210,25 +210,16 @@ class Place implements MulticastPlace {
     this.host.failed(error)
   }
 
-  /** Puts ourselves between the socket and the library, both ways. */
-  private guard(): void {
-    const { mdns } = this
-    const emit = mdns.emit.bind(mdns)
-    mdns.emit = (event, ...rest) => {
-      const isPacket = event === "query" || event === "response"
-      if (isPacket && !this.concerns(rest[1] as Sender)) return false
+  /** Reads no packet that isn't for us, and survives those that are, whatever they make the library do (fault 3). */
+  private guard(socket: Socket): void {
+    const emit = socket.emit.bind(socket) as (event: string | symbol, ...rest: unknown[]) => boolean
+    socket.emit = (event: string | symbol, ...rest: unknown[]): boolean => {
+      if (event !== "message") return emit(event, ...rest)
       try {
-        return emit(event, ...rest)
+        return this.concerns(rest[1] as Sender) && emit(event, ...rest)
       } catch {
-        // No packet ends the process, whatever it makes the library do (fault 3).
         return false
       }
-    }
-    const respond = mdns.respond.bind(mdns)
-    mdns.respond = (packet, done = () => {}) => {
-      const records = "answers" in packet ? this.answer(packet) : this.replacing ? [] : packet
-      if (records.length > 0) respond(this.cleaned(records), done)
-      else this.host.clock.microtask(done)
     }
   }
 
@@ -238,12 +229,19 @@ class Place implements MulticastPlace {
     const now = this.host.clock.now()
     this.budget = Math.min(PACKETS_PER_SECOND, this.budget + ((now - this.budgeted) * PACKETS_PER_SECOND) / 1000)
     this.budgeted = now
-    if (this.budget < 1) {
-      this.host.flooded()
-      return false
+    if (this.budget >= 1) return this.budget-- >= 1
+    this.host.flooded()
+    return false
+  }
+
+  /** Has a look at what the library sends. */
+  private edit(): void {
+    const respond = this.mdns.respond.bind(this.mdns)
+    this.mdns.respond = (packet, done = () => {}) => {
+      const records = "answers" in packet ? this.answer(packet) : this.replacing ? [] : packet
+      if (records.length > 0) respond(this.cleaned(records), done)
+      else this.host.clock.microtask(done)
     }
-    this.budget--
-    return true
   }
 
   private read({ answers, additionals = [] }: Packet, { address }: Sender): void {
@@ -272,8 +270,9 @@ class Place implements MulticastPlace {
     const forAll = answers.some(({ type }) => type === "PTR")
     this.others = forAll ? 0 : -Infinity
     if (this.answering !== undefined || this.service === undefined) return []
-    const spread = forAll && this.host.heard() > ENOUGH ? clock.random() * SPREAD : 0
-    const wait = Math.max(spread, this.answered + ANSWER_INTERVAL - clock.now())
+    const heard = this.host.heard()
+    const spread = forAll && heard > ENOUGH ? Math.min(MOST_SPREAD, heard * SPREAD) : 0
+    const wait = Math.max(spread * clock.random(), this.answered + ANSWER_INTERVAL - clock.now())
     if (wait > 0) {
       this.answering = clock.timeout(() => {
         this.answering = undefined
