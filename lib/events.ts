@@ -68,8 +68,8 @@ export interface SocketEvents {
   }
 }
 
-/** A socket's events. */
-export class Events {
+/** The events of a socket, or of what else has a table of them. */
+export class Events<Table extends object = SocketEvents> {
   private listeners: Map<string, Set<(event: never) => void>> | undefined
   private readonly clock: Clock
 
@@ -78,7 +78,7 @@ export class Events {
   }
 
   /** Calls `listener` for every such event. Returns a function that removes it. */
-  on<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): () => void {
+  on<Name extends keyof Table & string>(name: Name, listener: (event: Table[Name]) => void): () => void {
     checkFunction(listener)
     const listeners = (this.listeners ??= new Map())
     let set = listeners.get(name)
@@ -88,25 +88,25 @@ export class Events {
   }
 
   /** Calls `listener` for the next such event only. Returns a function that removes it. */
-  once<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): () => void {
+  once<Name extends keyof Table & string>(name: Name, listener: (event: Table[Name]) => void): () => void {
     checkFunction(listener)
     const off = this.on(name, (event) => (off(), listener(event)))
     return off
   }
 
   /** Removes a listener; harmless when it isn't there. */
-  off<Name extends keyof SocketEvents>(name: Name, listener: (event: SocketEvents[Name]) => void): void {
+  off<Name extends keyof Table & string>(name: Name, listener: (event: Table[Name]) => void): void {
     const set = this.listeners?.get(name)
     if (set?.delete(listener) && set.size === 0) this.listeners!.delete(name)
   }
 
   /** @internal */
-  emit<Name extends keyof SocketEvents>(name: Name, event: SocketEvents[Name]): void {
+  emit<Name extends keyof Table & string>(name: Name, event: Table[Name]): void {
     const set = this.listeners?.get(name)
     if (set === undefined) return
     for (const listener of [...set]) {
       try {
-        ;(listener as (event: SocketEvents[Name]) => void)(event)
+        ;(listener as (event: Table[Name]) => void)(event)
       } catch (error) {
         throwLater(this.clock, error)
       }

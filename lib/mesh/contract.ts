@@ -107,8 +107,12 @@ export interface Platform {
   /** From `EARSHOT_DNS`, where the platform can ask. */
   dns?(name: string): Discovery
   seeds(...endpoints: string[]): Discovery
+  /** It leads to this host and no other, or is given by the page's own user: fit for a mesh that is not open. */
+  isLocal(endpoint: string): boolean
   /** A bound endpoint, such as `tcp://0.0.0.0:4101`, as others can dial it, the best first. */
-  addresses?(endpoint: string, open: boolean): string[]
+  addresses(endpoint: string, open: boolean): string[]
+  /** An endpoint to listen at, for a mesh that is not open: `tcp://*:0` becomes `tcp://127.0.0.1:0`. */
+  keepLocal(endpoint: string): string
   /** Keeps identity, boot epoch and last good addresses at `path`. Rejects STATE_IN_USE. */
   openState?(path: string, clock: Clock): Promise<StateStore>
   /** One line for people: stderr, the console. */

@@ -150,13 +150,13 @@ export class Session implements LinkSink {
 
   /**
    * Calls back when the peer has dealt with all that was sent before; at once where nothing answers. `exact` is false
-   * where the answer is only soft: a peer that is no Earshot socket.
+   * where the answer is only soft: a peer that is no Earshot socket. `timeToLive`: what the PING asks of the peer, in ms.
    */
-  probe(timeout: number, done: (exact: boolean) => void): void {
-    if (this.state !== "traffic" || this.handshake.minor === 0) return done(false)
+  probe(timeout: number, done: (exact: boolean, answered: boolean) => void, timeToLive = 0): void {
+    if (this.state !== "traffic" || this.handshake.minor === 0) return done(false, false)
     this.probes ??= new Probes(this.options.clock)
-    const context = this.probes.add(timeout, (answered) => done(answered && this.earshot))
-    this.command("PING", pingBody(0, context))
+    const context = this.probes.add(timeout, (answered) => done(answered && this.earshot, answered))
+    this.command("PING", pingBody(timeToLive, context))
   }
 
   pauseReading(): void {

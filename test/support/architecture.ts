@@ -25,6 +25,8 @@ const layers = {
   root: /^lib\/(mesh\/)?(index|cli|testing)(\.\w+)*\.ts$/,
   /** What all roots export; for them alone. */
   exports: /^lib\/exports\.ts$/,
+  /** Registers the transports of a platform; for the roots alone. */
+  register: /^lib\/register(\.\w+)*\.ts$/,
   clock: /^lib\/clock(\.\w+)*\.ts$/,
   /** The first import of the roots; refuses an old Node before anything else runs. */
   runtime: /^lib\/runtime\.ts$/,
@@ -45,6 +47,7 @@ type Layer = keyof typeof layers
 const allowed: Record<Layer, readonly Layer[] | "all"> = {
   root: "all",
   exports: ["clock", "base", "structure", "socket", "pattern"],
+  register: ["socket", "transport"],
   clock: [],
   runtime: [],
   base: ["clock", "base"],

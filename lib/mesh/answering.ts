@@ -1,0 +1,271 @@
+/** Answering: requests that came in, each accepted and handed to one subscription that responds, or refused at once. */
+import type { Timer } from "../clock.ts"
+import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import type { Coding } from "./codecs.ts"
+import { decodeContent, encodeContent, type Content } from "./content.ts"
+import type { Context } from "./context.ts"
+import type { Headers } from "./contract.ts"
+import type { MemberInfo } from "./events.ts"
+import { MeshMessage, type ReplyOptions } from "./message.ts"
+import type { Member } from "./member.ts"
+import { msgpack } from "./msgpack.ts"
+import type { Subscription } from "./subscription.ts"
+import { FAILED, GROUP, Kind, nameAt, numberAt, numbered } from "./wire.ts"
+
+/** A request that is being answered, as `serve` hands it over. */
+export interface Call {
+  readonly subject: string
+  readonly headers: Headers
+  readonly from: MemberInfo
+  readonly user: string | undefined
+  /** Aborted when the asker gives up or is lost, or its time is over. */
+  readonly signal: AbortSignal
+  /** ms that the asker still waits; Infinity where it set no limit. */
+  readonly remaining: number
+}
+
+/** Where an answer goes. */
+export interface Answers {
+  reply(content: Content): void
+  fail(code: string, text: string): void
+}
+
+/** One request that was accepted. */
+export class OpenCall implements Call {
+  readonly from: MemberInfo
+  readonly user: string | undefined = undefined
+  answered = false
+  private readonly clock: Context["clock"]
+  private readonly content: Content
+  private readonly deadline: number
+  private controller: AbortController | undefined
+  private reason: Error | undefined
+  private timer: Timer | undefined
+
+  constructor(clock: Context["clock"], content: Content, from: MemberInfo, remaining: number) {
+    this.clock = clock
+    this.content = content
+    this.from = from
+    this.deadline = remaining === 0 ? Infinity : clock.now() + remaining
+  }
+
+  get subject(): string {
+    return this.content.subject
+  }
+
+  get headers(): Headers {
+    return this.content.headers
+  }
+
+  get remaining(): number {
+    return Math.max(0, this.deadline - this.clock.now())
+  }
+
+  get expired(): boolean {
+    return this.reason !== undefined || this.remaining === 0
+  }
+
+  get signal(): AbortSignal {
+    if (this.controller === undefined) {
+      this.controller = new AbortController()
+      if (this.reason !== undefined) this.controller.abort(this.reason)
+      else if (this.deadline !== Infinity)
+        this.timer = this.clock.timeout(
+          () => this.cancel(new EarshotError("TIMEOUT", "the asker's time is over")),
+          this.remaining,
+        )
+    }
+    return this.controller.signal
+  }
+
+  cancel(reason: Error): void {
+    this.reason ??= reason
+    this.timer?.cancel()
+    this.controller?.abort(reason)
+  }
+
+  finish(): void {
+    this.answered = true
+    this.timer?.cancel()
+  }
+}
+
+/** Accepted and not answered, at a time. */
+const MAX_CALLS = 65_536
+
+export class Answering {
+  answered = 0
+  refused = 0
+  private readonly context: Context
+  private readonly calls = new Map<Member, Map<number, OpenCall>>()
+  private open = 0
+  /** Failures travel as MessagePack, whatever is the standard here. */
+  private readonly errors: Coding
+  /** The calls behind the messages that subscriptions hold. */
+  private readonly behind = new WeakMap<MeshMessage, OpenCall>()
+
+  constructor(context: Context) {
+    this.context = context
+    this.errors = context.codecs.coding(msgpack)
+  }
+
+  /** Accepted and not answered yet. */
+  get size(): number {
+    return this.open
+  }
+
+  callOf(message: MeshMessage): OpenCall | undefined {
+    return this.behind.get(message)
+  }
+
+  onRequest(member: Member, message: Message): void {
+    const head = message[0]!
+    const id = numberAt(head, 2)
+    const remaining = numberAt(head, 6)
+    const group = head[1]! & GROUP ? nameAt(head, 10) : undefined
+    const content = decodeContent(message, 1, member.reading)
+    const subscription = this.choose(content.subject, group)
+    if (typeof subscription === "string") return this.refuse(member, id, subscription)
+    const call = new OpenCall(this.context.clock, content, member, remaining)
+    let calls = this.calls.get(member)
+    if (calls === undefined) this.calls.set(member, (calls = new Map()))
+    calls.set(id, call)
+    this.open++
+    member.tell([numbered(Kind.ACCEPT, 0, id)])
+    this.hand(subscription, content, call, {
+      reply: (frames) => {
+        this.end(member, id)
+        this.answered++
+        this.send(member, [numbered(Kind.REPLY, 0, id), ...frames])
+      },
+      fail: (code, text) => {
+        this.end(member, id)
+        this.send(member, failure(this.errors, id, code, text))
+      },
+    })
+  }
+
+  onCancel(member: Member, head: Uint8Array): void {
+    const id = numberAt(head, 2)
+    this.calls.get(member)?.get(id)?.cancel(new EarshotError("ECANCELED", "the asker has given up"))
+  }
+
+  /** Nobody waits for these answers any more. */
+  onGone(member: Member): void {
+    const calls = this.calls.get(member)
+    if (calls === undefined) return
+    this.calls.delete(member)
+    this.open -= calls.size
+    for (const call of calls.values()) call.cancel(new EarshotError("PEER_LOST", "the asker is gone"))
+  }
+
+  /** A request to ourselves. Returns what cancels it. */
+  askOwn(
+    subject: string,
+    frames: readonly Uint8Array[],
+    group: string | undefined,
+    remaining: number,
+    answers: Answers,
+  ): () => void {
+    const { clock, self } = this.context
+    const content = decodeContent(frames, 0, this.context.reading)
+    const call = new OpenCall(clock, content, self, remaining)
+    clock.microtask(() => {
+      const subscription = this.choose(subject, group)
+      if (typeof subscription === "string") return answers.fail(subscription, "")
+      this.open++
+      const over = (): void => void this.open--
+      this.hand(subscription, content, call, {
+        reply: (answer) => {
+          over()
+          this.answered++
+          // Never from inside the handler's own call.
+          clock.microtask(() => answers.reply(decodeContent(answer, 0, this.context.reading)))
+        },
+        fail: (code, text) => {
+          over()
+          clock.microtask(() => answers.fail(code, text))
+        },
+      })
+    })
+    return () => call.cancel(new EarshotError("ECANCELED", "the asker has given up"))
+  }
+
+  private choose(subject: string, group: string | undefined): Subscription | "BUSY" | "NO_RESPONDERS" {
+    const { local } = this.context
+    const servers = local.servers(subject, group)
+    if (servers.length === 0) return "NO_RESPONDERS"
+    if (this.open >= MAX_CALLS) return "BUSY"
+    const subscription = local.choose(servers, false) ?? servers.find(({ packed }) => !packed)
+    return subscription === undefined || subscription.packed ? "BUSY" : subscription
+  }
+
+  private hand(
+    subscription: Subscription,
+    content: Content,
+    call: OpenCall,
+    answers: { reply(frames: Uint8Array[]): void; fail(code: string, text: string): void },
+  ): void {
+    const reply = (data: unknown, options: ReplyOptions = {}): void => {
+      if (call.answered) return
+      if (data instanceof Failure) {
+        call.finish()
+        return answers.fail(data.code, data.text)
+      }
+      const frames = encodeContent("", this.context.codecs.standard, data, options.headers)
+      call.finish()
+      answers.reply(frames)
+    }
+    const message = new MeshMessage(content, call.from, reply)
+    this.behind.set(message, call)
+    subscription.deliver(message)
+  }
+
+  private refuse(member: Member, id: number, code: string): void {
+    this.refused++
+    this.send(member, failure(this.errors, id, code, ""))
+  }
+
+  private send(member: Member, message: Message): void {
+    const { context } = this
+    if (context.interest.dirty) context.interest.flush()
+    const posted = member.post(message)
+    // An answer waits whatever the marks say: the asker bounds how many there are.
+    if (posted === "full") member.tellCounted(message)
+    else if (posted === "too-large") {
+      context.drop("too-large", 1, 0, { member })
+      member.tellCounted(
+        failure(this.errors, numberAt(message[0]!, 2), "TOO_LARGE", "the answer is larger than the asker takes"),
+      )
+    }
+  }
+
+  private end(member: Member, id: number): void {
+    if (this.calls.get(member)?.delete(id) === true) this.open--
+  }
+}
+
+/** What an answering handler gives instead of data when it failed. */
+export class Failure {
+  readonly code: string
+  readonly text: string
+
+  constructor(code: string, text: string) {
+    this.code = code
+    this.text = text
+  }
+}
+
+/** The handler's error, as it may travel: its code and message, never its stack. */
+export function failureOf(error: unknown): Failure {
+  const { code, message } = Object(error) as { code?: unknown; message?: unknown }
+  return new Failure(
+    typeof code === "string" && code.length <= 64 ? code : "REMOTE",
+    typeof message === "string" ? message.slice(0, 4096) : String(error).slice(0, 4096),
+  )
+}
+
+function failure(coding: Coding, id: number, code: string, text: string): Message {
+  return [numbered(Kind.REPLY, FAILED, id), ...encodeContent("", coding, { code, message: text })]
+}

@@ -1,0 +1,240 @@
+/**
+ * Requests: to one of all who answer, the better of two at random, until one answers or time is up. A request that was
+ * never accepted goes to another; one that was accepted only if it is idempotent.
+ */
+import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import type { Answering } from "./answering.ts"
+import { decodeContent, type Content } from "./content.ts"
+import type { Context } from "./context.ts"
+import type { Headers, PayloadCodec } from "./contract.ts"
+import type { MemberInfo } from "./events.ts"
+import { observe } from "./groups.ts"
+import type { Member } from "./member.ts"
+import type { Outgoing } from "./outgoing.ts"
+import type { Party, Route } from "./routes.ts"
+import { FAILED, Kind, numberAt, numbered, requestHead } from "./wire.ts"
+
+/** How one request is made. */
+export interface RequestCallOptions {
+  /** ms for all of it, attempts and waiting included. Default 5,000. Rejects TIMEOUT. */
+  readonly timeout?: number | undefined
+  /** ms to wait for somebody who answers, when there is nobody. Default: until the mesh has settled, later 0. Then NO_RESPONDERS. */
+  readonly wait?: number | undefined
+  /** Gives up, and tells the one who was asked. Rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  readonly headers?: Headers | undefined
+  /** It may be done twice: when the one who had accepted it is lost, another is asked. Default false. */
+  readonly idempotent?: boolean | undefined
+  /** Ask this member, by id. */
+  readonly to?: string | undefined
+  /** Instead of the mesh's own. */
+  readonly codec?: PayloadCodec | undefined
+}
+
+/** One answer of `requestMany`. */
+export interface Reply<Data = any> {
+  readonly data: Data
+  readonly headers: Headers
+  readonly from: MemberInfo
+}
+
+/** Who can be asked: a member, or we, in a group or in none. */
+export interface Server {
+  readonly party: Party
+  readonly queue: string | undefined
+}
+
+/** What comes of it: one call of one of these. */
+export interface Asked {
+  readonly resolve: (content: Content, from: MemberInfo) => void
+  readonly reject: (error: unknown) => void
+  /** The server was lost before it accepted, was full, or has nobody who answers: somebody else may. */
+  readonly refuse: (error: EarshotError) => void
+}
+
+/** One request to one server. */
+export interface Pending extends Asked {
+  readonly id: number
+  readonly server: Server
+  readonly began: number
+  accepted: boolean
+  /** The one who had accepted it is lost: ask another, rather than to wait for a reply that may still come? */
+  readonly impatient: boolean
+  /** Takes it back from ourselves. */
+  abort?: () => void
+}
+
+/** Awaiting answers at a time. */
+const MAX_PENDING = 65_536
+export const DEFAULT_TIMEOUT = 5000
+
+export class Asking {
+  asked = 0
+  private readonly context: Context
+  private readonly outgoing: Outgoing
+  private readonly answering: Answering
+  private readonly pending = new Map<number, Pending>()
+  /** Who waits for somebody to come who answers. */
+  private readonly hoping = new Set<() => void>()
+  private last = 0
+
+  constructor(context: Context, outgoing: Outgoing, answering: Answering) {
+    this.context = context
+    this.outgoing = outgoing
+    this.answering = answering
+  }
+
+  get waiting(): number {
+    return this.pending.size
+  }
+
+  /** Who answers this subject now, each once. */
+  servers(route: Route, to: string | undefined): Server[] {
+    const all: Server[] = []
+    for (const { queue, parties } of route.servers)
+      for (const party of parties)
+        if (to === undefined || to === (party?.id ?? this.context.self.id)) all.push({ party, queue })
+    return all
+  }
+
+  /** Copies for those who only watch. */
+  copy(subject: string, frames: readonly Uint8Array[]): void {
+    this.asked++
+    this.outgoing.copy(this.context.routes.of(subject), frames)
+  }
+
+  /** Sends it to one server. What comes of it comes later. */
+  ask(
+    server: Server,
+    subject: string,
+    frames: readonly Uint8Array[],
+    remaining: number,
+    impatient: boolean,
+    asked: Asked,
+  ): Pending | undefined {
+    const { context } = this
+    const fail = (error: EarshotError): undefined => void context.clock.microtask(() => asked.reject(error))
+    if (this.pending.size >= MAX_PENDING)
+      return fail(new EarshotError("LIMIT", `${MAX_PENDING} requests are under way`))
+    if (context.interest.dirty) context.interest.flush()
+    do this.last = (this.last % 0xffff_fffe) + 1
+    while (this.pending.has(this.last))
+    const id = this.last
+    const { party, queue } = server
+    const pending: Pending = { ...asked, id, server, began: context.clock.now(), accepted: false, impatient }
+    if (party === undefined) {
+      this.pending.set(id, pending)
+      pending.accepted = true
+      pending.abort = this.answering.askOwn(subject, frames, queue, remaining, {
+        reply: (content) => this.settle(id, undefined, content),
+        fail: (code, text) => this.fail(id, code, text),
+      })
+      return pending
+    }
+    let sent = false
+    try {
+      sent = party.pipe?.send([requestHead(id, remaining, queue), ...frames]) === true
+    } catch (error) {
+      return fail(new EarshotError("TOO_LARGE", (error as Error).message, error))
+    }
+    if (sent) {
+      party.outstanding++
+      this.pending.set(id, pending)
+      return pending
+    }
+    context.clock.microtask(() => asked.refuse(new EarshotError("BUSY", "the link to who answers is full")))
+    return undefined
+  }
+
+  /** Nobody wants the answer any more. */
+  takeBack(pending: Pending): void {
+    if (!this.finish(pending)) return
+    pending.abort?.()
+    pending.server.party?.tell([numbered(Kind.CANCEL, 0, pending.id)])
+  }
+
+  onAccept(member: Member, head: Uint8Array): void {
+    const pending = this.pending.get(numberAt(head, 2))
+    if (pending?.server.party === member) pending.accepted = true
+  }
+
+  onReply(member: Member, message: Message): void {
+    const head = message[0]!
+    const id = numberAt(head, 2)
+    if (this.pending.get(id)?.server.party !== member) return
+    const content = decodeContent(message, 1, member.reading)
+    if ((head[1]! & FAILED) === 0) return this.settle(id, member, content)
+    const { code, message: text } = Object(content.data) as { code?: unknown; message?: unknown }
+    this.fail(id, typeof code === "string" ? code : "REMOTE", typeof text === "string" ? text : "")
+  }
+
+  /** Its link is lost. What it had accepted may still be answered: replies are kept for us while the link may come back. */
+  onUnlinked(member: Member): void {
+    this.lose(member, ({ accepted, impatient }) => !accepted || impatient)
+  }
+
+  /** It does not come back. */
+  onGone(member: Member): void {
+    this.lose(member, () => true)
+  }
+
+  /** Interest has changed: somebody may answer now. */
+  onChange(): void {
+    for (const hope of [...this.hoping]) hope()
+  }
+
+  hope(look: () => void): () => void {
+    this.hoping.add(look)
+    return () => void this.hoping.delete(look)
+  }
+
+  close(): void {
+    const error = new EarshotError("EBADF", "the mesh is closed")
+    for (const pending of [...this.pending.values()]) {
+      this.finish(pending)
+      pending.reject(error)
+    }
+    for (const hope of [...this.hoping]) hope()
+  }
+
+  private settle(id: number, party: Party, content: Content): void {
+    const pending = this.pending.get(id)
+    if (pending === undefined || !this.finish(pending)) return
+    if (party !== undefined) observe(party, this.context.clock.now() - pending.began)
+    pending.resolve(content, party ?? this.context.self)
+  }
+
+  private fail(id: number, code: string, text: string): void {
+    const pending = this.pending.get(id)
+    if (pending === undefined || !this.finish(pending)) return
+    if (code === "BUSY" || code === "NO_RESPONDERS") pending.refuse(new EarshotError(code, text || undefined))
+    else pending.reject(remoteError(code, text))
+  }
+
+  private lose(member: Member, which: (pending: Pending) => boolean): void {
+    for (const pending of [...this.pending.values()]) {
+      if (pending.server.party !== member || !which(pending)) continue
+      this.finish(pending)
+      const error = new EarshotError("PEER_LOST", "the member that was asked is gone")
+      if (pending.accepted && !pending.impatient) pending.reject(error)
+      else pending.refuse(error)
+    }
+  }
+
+  private finish(pending: Pending): boolean {
+    if (!this.pending.delete(pending.id)) return false
+    if (pending.server.party !== undefined) pending.server.party.outstanding--
+    return true
+  }
+}
+
+/** A code of ours keeps its meaning; any other is the handler's own, and REMOTE. */
+function remoteError(code: string, text: string): EarshotError {
+  if (code === "TIMEOUT" || code === "TOO_LARGE" || code === "ENCODE" || code === "DECODE")
+    return new EarshotError(code, text || undefined)
+  const error = new EarshotError("REMOTE", text || undefined)
+  // What the handler called it.
+  if (code !== "REMOTE") Object.defineProperty(error, "remoteCode", { value: code, enumerable: true })
+  return error
+}

@@ -1,0 +1,32 @@
+/** What the parts of one mesh share. */
+import type { Clock } from "../clock.ts"
+import type { Codecs } from "./codecs.ts"
+import type { ContentContext } from "./content.ts"
+import type { MemberInfo, MeshDropReason } from "./events.ts"
+import type { Groups } from "./groups.ts"
+import type { OwnInterest } from "./interest.ts"
+import type { Links } from "./links.ts"
+import type { Local } from "./local.ts"
+import type { Member } from "./member.ts"
+import type { Routes } from "./routes.ts"
+
+export interface Context {
+  readonly clock: Clock
+  readonly links: Links
+  readonly routes: Routes
+  readonly interest: OwnInterest
+  readonly local: Local
+  readonly groups: Groups
+  readonly codecs: Codecs
+  /** For contents that we made ourselves. */
+  readonly reading: ContentContext
+  /** Ourselves, as subscribers see us. */
+  readonly self: MemberInfo
+  /** Members found at first are linked: until then what is sent waits. */
+  readonly settled: boolean
+  readonly closed: boolean
+  /** Counts a loss and tells of it. */
+  drop(reason: MeshDropReason, count: number, bytes: number, where?: { member?: Member; subject?: string }): void
+  /** What went wrong behind the scenes. */
+  fail(error: unknown, subject?: string): void
+}

@@ -1,0 +1,228 @@
+/**
+ * From a new connection to a link, or to its end. One link per pair of members, and the listener alone decides: it asks
+ * first on every connection, the dialler answers with its hello, and nothing else travels before the welcome (PROTOCOL.md).
+ */
+import type { Clock, Timer } from "../clock.ts"
+import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import type { Pipe } from "../pipe.ts"
+import { insist } from "./ends.ts"
+import { readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
+import { Kind, MAJOR, bare } from "./wire.ts"
+
+/** How an attempt to link ended, for whoever dialled. */
+export type Outcome = "linked" | "duplicate" | "self" | "foreign" | "failed"
+
+/** What is known of the live link of a pair, for the listener's decision. */
+export interface Standing {
+  readonly epoch: number
+  readonly link: number
+  readonly live: boolean
+}
+
+export interface DoorsOwner {
+  /** What we say of ourselves, but for what belongs to one pair. */
+  readonly introduction: Introduction
+  standing(id: string): Standing | undefined
+  /** What a hello or a welcome to this boot says of the pair: the number of a new link, and how much was taken. */
+  pair(peer: Introduction): { readonly link: number; readonly taken: number }
+  /** An own dial to that member is under way. */
+  dialling(id: string): boolean
+  /** Gives up the own dial to it: it has come to us. */
+  abandon(id: string): void
+  /** Calls back once, when our own dial to it is over. */
+  whenDialled(id: string, callback: () => void): void
+  /** A dialled connection leads to this member. False: it isn't wanted (any more). */
+  onFound(pipe: Pipe, peer: Introduction): boolean
+  /** The link stands. */
+  onWelcome(pipe: Pipe, peer: Introduction): void
+  /** A dialled connection came to nothing. `reason`: for people. */
+  onRefused(pipe: Pipe, outcome: Outcome, reason: string, peer: Introduction | undefined): void
+  /** Somebody who knocked was turned away. */
+  onTurnedAway(pipe: Pipe, reason: string, peer: Introduction): void
+  /** A living member with our id. */
+  onClash(peer: Introduction): void
+}
+
+interface Door {
+  readonly pipe: Pipe
+  readonly timer: Timer
+  /** Who is on the other side, once told. */
+  peer?: Introduction
+}
+
+/** ms that everything before the welcome may take. */
+const PATIENCE = 5000
+/** ms that a hello waits for our own dial to the same member. */
+const HOLD = 2000
+const ASK = bare(Kind.ASK)
+const HELLO = bare(Kind.HELLO)
+const WELCOME = bare(Kind.WELCOME)
+const REFUSE = bare(Kind.REFUSE)
+
+export class Doors {
+  private readonly clock: Clock
+  private readonly owner: DoorsOwner
+  private readonly doors = new Map<Pipe, Door>()
+  private readonly seeking: boolean
+
+  /** `seeking`: a leaf takes nobody in. */
+  constructor(clock: Clock, owner: DoorsOwner, seeking = false) {
+    this.clock = clock
+    this.owner = owner
+    this.seeking = seeking
+  }
+
+  get size(): number {
+    return this.doors.size
+  }
+
+  /** A connection is through its handshake. */
+  open(pipe: Pipe): void {
+    const timer = this.clock.timeout(() => this.fail(pipe, "no introduction in time"), PATIENCE)
+    this.doors.set(pipe, { pipe, timer })
+    if (pipe.dialled) return
+    const { id, nonce, network, version, features } = this.owner.introduction
+    insist(pipe, [ASK, writeIntroduction({ id, nonce, network, version, features })])
+  }
+
+  /** True: it was still at the door, and the message was for us. */
+  receive(pipe: Pipe, message: Message): boolean {
+    const door = this.doors.get(pipe)
+    if (door === undefined) return false
+    try {
+      const kind = message[0]![0]
+      if (pipe.dialled) {
+        if (kind === Kind.ASK) this.asked(door, readIntroduction(message[1]))
+        else if (kind === Kind.WELCOME) this.welcomed(door, readIntroduction(message[1]))
+        else if (kind === Kind.REFUSE) this.refused(door, readMap(message[1]))
+      } else if (kind === Kind.HELLO) this.greeted(door, readIntroduction(message[1]))
+      // Whatever else comes early is of a later version, or nonsense: neither is ours to answer.
+    } catch (error) {
+      this.fail(pipe, (error as Error).message)
+    }
+    return true
+  }
+
+  /** The connection has ended. */
+  end(pipe: Pipe): void {
+    const door = this.leave(pipe)
+    if (door !== undefined && pipe.dialled) this.owner.onRefused(pipe, "failed", "the connection ended", door.peer)
+  }
+
+  /** Ends a connection that is still at the door, without a word to the owner. */
+  shut(pipe: Pipe): void {
+    if (this.leave(pipe) !== undefined) pipe.close(new EarshotError("ECANCELED", "no longer wanted"))
+  }
+
+  close(): void {
+    for (const pipe of [...this.doors.keys()]) this.shut(pipe)
+  }
+
+  private asked(door: Door, peer: Introduction): void {
+    const { owner } = this
+    const { id, nonce } = owner.introduction
+    if (door.peer !== undefined) return
+    door.peer = peer
+    if (peer.id === id && peer.nonce === nonce) return this.turnBack(door, "self", "it is this member itself")
+    const misfit = this.misfit(peer)
+    if (misfit !== undefined) return this.turnBack(door, "foreign", misfit.reason)
+    if (peer.id === id) {
+      owner.onClash(peer)
+      return this.turnBack(door, "foreign", "another living member has our id")
+    }
+    if (!owner.onFound(door.pipe, peer)) return this.turnBack(door, "duplicate", "there is a link already")
+    insist(door.pipe, [HELLO, writeIntroduction({ ...owner.introduction, ...owner.pair(peer) })])
+  }
+
+  private welcomed(door: Door, peer: Introduction): void {
+    if (door.peer === undefined || peer.id !== door.peer.id)
+      throw new EarshotError("EPROTO", "a welcome nobody asked for")
+    this.leave(door.pipe)
+    this.owner.onWelcome(door.pipe, peer)
+  }
+
+  private refused(door: Door, { reason, text }: Record<string, unknown>): void {
+    const outcome =
+      reason === "duplicate" ? "duplicate" : reason === "network" || reason === "version" ? "foreign" : "failed"
+    this.turnBack(door, outcome, typeof text === "string" ? text.slice(0, 200) : "it was refused")
+  }
+
+  private greeted(door: Door, peer: Introduction): void {
+    const { owner } = this
+    if (door.peer !== undefined) return
+    door.peer = peer
+    const misfit = this.seeking ? { reason: "a leaf takes nobody in", code: "leaf" } : this.misfit(peer)
+    if (misfit !== undefined) return this.turnAway(door, misfit.code, misfit.reason)
+    if (peer.id === owner.introduction.id) {
+      owner.onClash(peer)
+      return this.turnAway(door, "clash", "that id is mine")
+    }
+    const standing = owner.standing(peer.id)
+    if (standing !== undefined) {
+      if (peer.epoch < standing.epoch) return this.turnAway(door, "stale", "a later boot of that member is known")
+      if (standing.live && peer.epoch === standing.epoch && peer.link <= standing.link)
+        return this.turnAway(door, "duplicate", "there is a link already")
+    }
+    if (!owner.dialling(peer.id)) return this.welcome(door)
+    if (peer.id < owner.introduction.id) {
+      owner.abandon(peer.id)
+      return this.welcome(door)
+    }
+    let decided = false
+    const decide = (): void => {
+      if (decided) return
+      decided = true
+      hold.cancel()
+      if (this.doors.get(door.pipe) !== door) return
+      if (owner.standing(peer.id)?.live === true) this.turnAway(door, "duplicate", "there is a link already")
+      else this.welcome(door)
+    }
+    const hold = this.clock.timeout(decide, HOLD)
+    owner.whenDialled(peer.id, decide)
+  }
+
+  private welcome(door: Door): void {
+    const { owner } = this
+    const peer = door.peer!
+    this.leave(door.pipe)
+    const { taken } = owner.pair(peer)
+    insist(door.pipe, [WELCOME, writeIntroduction({ ...owner.introduction, link: peer.link, taken })])
+    owner.onWelcome(door.pipe, peer)
+  }
+
+  private misfit({ version, network }: Introduction): { readonly reason: string; readonly code: string } | undefined {
+    const own = this.owner.introduction
+    if (version[0] !== MAJOR)
+      return { reason: `it speaks version ${version[0]} of the mesh protocol, we ${MAJOR}`, code: "version" }
+    if (network !== own.network) return { reason: "it belongs to another network", code: "network" }
+    return undefined
+  }
+
+  private turnAway(door: Door, code: string, reason: string): void {
+    this.leave(door.pipe)
+    insist(door.pipe, [REFUSE, writeIntroduction({ reason: code, text: reason } as object)])
+    door.pipe.session?.close()
+    this.owner.onTurnedAway(door.pipe, reason, door.peer!)
+  }
+
+  private turnBack(door: Door, outcome: Outcome, reason: string): void {
+    this.leave(door.pipe)
+    door.pipe.session?.close()
+    this.owner.onRefused(door.pipe, outcome, reason, door.peer)
+  }
+
+  private fail(pipe: Pipe, reason: string): void {
+    const door = this.leave(pipe)
+    if (door === undefined) return
+    pipe.close(new EarshotError("EPROTO", reason))
+    if (pipe.dialled) this.owner.onRefused(pipe, "failed", reason, door.peer)
+  }
+
+  private leave(pipe: Pipe): Door | undefined {
+    const door = this.doors.get(pipe)
+    door?.timer.cancel()
+    this.doors.delete(pipe)
+    return door
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The mesh's two sockets without a user: one that listens (ROUTER), one that dials (DEALER). Handshake, framing, limits and
+ * queues are the sockets' own; a pipe that is through its handshake goes to the doors (doors.ts).
+ */
+import type { Clock } from "../clock.ts"
+import { Binding } from "../binding.ts"
+import { Connection } from "../connection.ts"
+import type { Message, Pattern, Peer, Place, SocketType } from "../contract.ts"
+import { Core } from "../core.ts"
+import { locate, type Transports } from "../endpoint.ts"
+import { EarshotError } from "../errors.ts"
+import { setOption, standardSettings, type Settings } from "../options.ts"
+import type { Pipe } from "../pipe.ts"
+
+/** What comes of pipes. All synchronous; a pipe comes online once, and goes offline once, last. */
+export interface EndsOwner {
+  onPipe(pipe: Pipe): void
+  onMessage(pipe: Pipe, message: Message): void
+  onRoom(pipe: Pipe): void
+  onPipeEnd(pipe: Pipe): void
+}
+
+/** Messages, and bytes, that wait on a link for its member to take them. */
+const MARK = 8192
+const MARK_BYTES = 16 * 1024 * 1024
+/** ms that one attempt to dial may take, and a handshake. */
+const PATIENCE = 5000
+
+class EndPattern implements Pattern {
+  readonly type: SocketType
+  readonly accepts: readonly SocketType[]
+  private readonly owner: EndsOwner
+
+  constructor(type: SocketType, accepts: SocketType, owner: EndsOwner) {
+    this.type = type
+    this.accepts = [accepts]
+    this.owner = owner
+  }
+
+  attach(): void {}
+  online(peer: Peer): void {
+    this.owner.onPipe(peer as Pipe)
+  }
+  detach(peer: Peer): void {
+    this.owner.onPipeEnd(peer as Pipe)
+  }
+  onMessage(peer: Peer, message: Message): void {
+    this.owner.onMessage(peer as Pipe, message)
+  }
+  onWritable(peer: Peer): void {
+    this.owner.onRoom(peer as Pipe)
+  }
+}
+
+export class Ends {
+  readonly listening: Core
+  readonly dialling: Core
+  private readonly transports: Transports
+
+  constructor(clock: Clock, transports: Transports, owner: EndsOwner, maxMessageSize: number) {
+    this.transports = transports
+    const make = (type: SocketType, accepts: SocketType): Core =>
+      new Core(clock, transports, settingsOf(maxMessageSize), () => new EndPattern(type, accepts, owner))
+    this.listening = make("ROUTER", "DEALER")
+    this.dialling = make("DEALER", "ROUTER")
+  }
+
+  /** Resolves to the endpoint as bound. */
+  async listen(endpoint: string | Place): Promise<string> {
+    const { transport, address, name } = locate(endpoint, this.transports)
+    transport.check(address, "bind")
+    const binding = new Binding(this.listening, name, transport)
+    await binding.listen(address)
+    return binding.endpoint
+  }
+
+  /** One attempt. Throws for an endpoint that can never work. */
+  dial(endpoint: string): Connection {
+    const { transport, address } = locate(endpoint, this.transports)
+    const name = `${transport.scheme}://${transport.check(address, "connect")}`
+    const connection = new Connection(this.dialling, name, transport, address)
+    this.dialling.connections.add(connection)
+    return connection
+  }
+
+  /** Ends everything, sending for `linger` ms what waits. */
+  async close(linger: number): Promise<void> {
+    await Promise.all([this.listening.close(linger), this.dialling.close(linger)])
+  }
+}
+
+function settingsOf(maxMessageSize: number): Settings {
+  const settings = standardSettings()
+  setOption(settings, "immediate", true)
+  setOption(settings, "reconnectInterval", -1)
+  setOption(settings, "connectTimeout", PATIENCE)
+  setOption(settings, "handshakeInterval", PATIENCE)
+  // Who is alive is the mesh's to ask (pulse.ts); who was asked knows from the PING's time-to-live.
+  setOption(settings, "heartbeatInterval", 0)
+  setOption(settings, "sendHighWaterMark", MARK)
+  setOption(settings, "sendHighWaterMarkBytes", MARK_BYTES)
+  setOption(settings, "maxMessageSize", maxMessageSize)
+  setOption(settings, "maxHandshakes", 4096)
+  return settings
+}
+
+/** Whatever the marks say: control messages are few, and bounded by those who send them. */
+export function insist(pipe: Pipe, message: Message): void {
+  if (!pipe.online) return
+  try {
+    if (!pipe.send(message)) pipe.inherit(message)
+  } catch (error) {
+    pipe.close(error instanceof EarshotError ? error : undefined)
+  }
+}

@@ -1,0 +1,64 @@
+/** The mesh's events, by name. */
+import type { EarshotError } from "../errors.ts"
+
+/** Another member, as users see it. Live: reading a property again may give something else. */
+export interface MemberInfo {
+  /** 26 characters; unique for ever, or for the life of its process where it keeps no state. */
+  readonly id: string
+  /** What it calls itself; never an identity. */
+  readonly name: string
+  /** Where it listens; empty for a leaf. */
+  readonly endpoints: readonly string[]
+  readonly meta: Readonly<Record<string, unknown>>
+  /** ms of the last round trip; undefined before the first. */
+  readonly rtt: number | undefined
+  /** It listens nowhere and reaches the mesh through others. */
+  readonly leaf: boolean
+  /** How many leaves it carries. */
+  readonly leaves: number
+}
+
+/** Every event of a mesh, by name. */
+export interface MeshEvents {
+  /** Somebody is linked. */
+  join: { readonly member: MemberInfo }
+  /** Somebody said goodbye, or was not heard of for 6 s. */
+  leave: { readonly member: MemberInfo; readonly reason: "goodbye" | "lost" | "restarted" }
+  /** Its name, meta or endpoints changed. */
+  update: { readonly member: MemberInfo }
+  /** A subscription's queue (subject: its pattern) or the link to a member is full, or has room again. */
+  slow: { readonly subject?: string; readonly member?: MemberInfo; readonly full: boolean }
+  /** Messages were dropped: the first at once, then at most every 100 ms for each cause, exact in sum. */
+  drop: {
+    readonly reason: MeshDropReason
+    /** The pattern of the subscription, where that was full. */
+    readonly subject: string | undefined
+    /** Who did not get them, where that is one member. */
+    readonly member: MemberInfo | undefined
+    readonly count: number
+    readonly bytes: number
+  }
+  /** Messages between this member and us that are missing for good after a loss of the link; undefined: nobody can count them. */
+  gap: {
+    readonly member: MemberInfo
+    readonly direction: "sent" | "received"
+    readonly count: number | undefined
+  }
+  /** Something was refused: a subscription beyond a limit, a link of another network. */
+  denied: { readonly what: string; readonly subject?: string; readonly member?: string; readonly reason: string }
+  /** Another living member has our id. */
+  clash: { readonly id: string; readonly member: MemberInfo }
+  /** What a handler threw, or what went wrong behind the scenes; without a listener it is only counted. */
+  error: { readonly error: Error | EarshotError; readonly subject?: string }
+}
+
+/** Why a message was dropped. */
+export type MeshDropReason =
+  | "full" //        the link to the member, or the subscription's queue, was full
+  | "conflated" //   replaced by a newer one of its subject, as asked
+  | "too-large" //   over what the member takes
+  | "early" //       more waited for the mesh to settle than may
+  | "closed" //      the mesh or the subscription was closed with messages waiting
+  | "expired" //     its deadline had passed
+  | "undecodable" // nobody here has its codec, or its bytes are none of it
+  | "busy" //        every member of the queue group was full

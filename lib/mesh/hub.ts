@@ -1,0 +1,386 @@
+/** What stands behind a mesh: it puts the parts together, and each thing that happens goes through it to those it concerns. */
+import type { Clock } from "../clock.ts"
+import type { Message } from "../contract.ts"
+import type { Transports } from "../endpoint.ts"
+import { EarshotError } from "../errors.ts"
+import { Events } from "../events.ts"
+import { Answering, Failure } from "./answering.ts"
+import { Asking } from "./asking.ts"
+import { Codecs } from "./codecs.ts"
+import type { ContentContext } from "./content.ts"
+import type { Context } from "./context.ts"
+import type { Finding, Platform } from "./contract.ts"
+import { Counters } from "./counters.ts"
+import type { Outcome } from "./doors.ts"
+import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
+import { Finder } from "./finder.ts"
+import { Groups, type OwnLoad } from "./groups.ts"
+import { Incoming } from "./incoming.ts"
+import { OwnInterest } from "./interest.ts"
+import { FEATURES, VERSION, type Introduction } from "./introduction.ts"
+import { Links, type LinksOwner } from "./links.ts"
+import { Local } from "./local.ts"
+import type { Member } from "./member.ts"
+import type { MeshMessage } from "./message.ts"
+import type { MeshSettings } from "./options.ts"
+import { Outgoing } from "./outgoing.ts"
+import { Routes } from "./routes.ts"
+import { Settling, type SettlingOwner } from "./settling.ts"
+import { SubjectCache } from "./subject-bytes.ts"
+import type { Subscription, SubscriptionOwner } from "./subscription.ts"
+import { Syncs } from "./syncs.ts"
+import {
+  CONFIRMED,
+  COPY,
+  FULL,
+  GROUPS,
+  Kind,
+  PLAIN,
+  bare,
+  groupHead,
+  groupsOf,
+  nameAt,
+  numberAt,
+  numbered,
+} from "./wire.ts"
+
+/** Who this member is; may change once, when another living member has its id. */
+export interface Identity {
+  readonly id: string
+  readonly epoch: number
+  readonly nonce: string
+}
+
+export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwner, OwnLoad {
+  readonly clock: Clock
+  readonly settings: MeshSettings
+  readonly events: Events<MeshEvents>
+  readonly counters: Counters
+  readonly codecs: Codecs
+  readonly reading: ContentContext
+  readonly routes: Routes = new Routes()
+  readonly local: Local = new Local()
+  readonly links: Links
+  readonly interest: OwnInterest
+  readonly groups: Groups
+  readonly incoming: Incoming
+  readonly outgoing: Outgoing
+  readonly answering: Answering
+  readonly asking: Asking
+  readonly syncs: Syncs
+  readonly finder: Finder
+  readonly subscriptions: Set<Subscription> = new Set()
+  identity: Identity
+  endpoints: readonly string[] = []
+  meta: Readonly<Record<string, unknown>>
+  closed = false
+  draining = false
+  outstanding = 0
+  latency = 0
+  private settling: Settling | undefined
+  private readonly platform: Platform
+
+  constructor(settings: MeshSettings, platform: Platform, transports: Transports, identity: Identity) {
+    const { clock } = settings
+    this.clock = clock
+    this.settings = settings
+    this.identity = identity
+    this.meta = settings.meta
+    this.events = new Events(clock)
+    this.counters = new Counters(clock, this.events)
+    this.codecs = new Codecs(settings.codec, settings.codecs)
+    this.reading = { codecs: this.codecs, subjects: new SubjectCache() }
+    this.links = new Links(clock, transports, this, settings.maxMessageSize)
+    this.interest = new OwnInterest(clock, this.routes, (message) => this.links.tellAll(message))
+    this.groups = new Groups(clock, this)
+    this.incoming = new Incoming(this)
+    this.outgoing = new Outgoing(this)
+    this.answering = new Answering(this)
+    this.asking = new Asking(this, this.outgoing, this.answering)
+    this.syncs = new Syncs(clock, this.links)
+    this.finder = new Finder(this, platform)
+    this.platform = platform
+  }
+
+  /** Listens, and begins to look for others. */
+  async open(known: readonly string[]): Promise<void> {
+    const { settings, platform, links } = this
+    const bound: string[] = []
+    for (const endpoint of settings.listen)
+      bound.push(
+        await links.listen(settings.open || typeof endpoint !== "string" ? endpoint : platform.keepLocal(endpoint)),
+      )
+    this.endpoints = advertised(
+      bound.flatMap((endpoint) => platform.addresses(endpoint, settings.open)),
+      settings.advertise,
+    )
+    this.finder.start(known)
+    this.settling = new Settling(this.clock, this, this.finder.rounds, settings.settle)
+  }
+
+  checkOpen(): void {
+    if (this.closed) throw new EarshotError("EBADF", "the mesh is closed")
+  }
+
+  get replay(): boolean {
+    return this.settings.replay
+  }
+
+  get settled(): boolean {
+    return this.settling?.settled === true
+  }
+
+  get whenSettled(): Promise<void> {
+    return this.settling!.done
+  }
+
+  get self(): MemberInfo {
+    const { identity, settings, endpoints, meta } = this
+    return { id: identity.id, name: settings.name, endpoints, meta, rtt: 0, leaf: this.leaf, leaves: 0 }
+  }
+
+  get leaf(): boolean {
+    return this.settings.listen.length === 0
+  }
+
+  get introduction(): Introduction {
+    const { identity, settings, endpoints, meta, leaf } = this
+    const { name, network } = settings
+    return {
+      ...identity,
+      name,
+      network,
+      endpoints,
+      meta,
+      leaf,
+      version: VERSION,
+      features: FEATURES,
+      link: 0,
+      taken: 0,
+    }
+  }
+
+  // --- Settling, groups, losses ---
+
+  get calm(): boolean {
+    if (!this.links.reach.idle || this.links.knocking > 0) return false
+    for (const member of this.links.linked) if (!member.known) return false
+    return true
+  }
+
+  onSettled(): void {
+    this.outgoing.settle()
+    this.asking.onChange()
+  }
+
+  onIdle(): void {
+    this.settling?.look()
+  }
+
+  full(group: string): boolean {
+    return this.draining || this.local.full(group)
+  }
+
+  drop(reason: MeshDropReason, count: number, bytes: number, where: { member?: Member; subject?: string } = {}): void {
+    this.counters.drop(reason, count, bytes, where.member, where.subject)
+  }
+
+  fail(error: unknown, subject?: string): void {
+    this.counters.errors++
+    const wrapped = error instanceof Error ? error : new Error(String(error))
+    this.events.emit("error", subject === undefined ? { error: wrapped } : { error: wrapped, subject })
+  }
+
+  note(finding: Finding): void {
+    this.finder.note(finding)
+  }
+
+  // --- Subscriptions ---
+
+  add(subscription: Subscription): void {
+    this.subscriptions.add(subscription)
+    this.local.add(subscription)
+    this.interest.acquire(subscription)
+    this.clock.hold()
+  }
+
+  onClose(subscription: Subscription): void {
+    if (!this.subscriptions.delete(subscription)) return
+    this.local.remove(subscription)
+    this.interest.release(subscription)
+    this.clock.release()
+  }
+
+  onThrow(subscription: Subscription, error: unknown): void {
+    this.fail(error, subscription.pattern)
+  }
+
+  onDrop(subscription: Subscription, reason: MeshDropReason, message: MeshMessage): void {
+    this.counters.drop(reason, 1, message.raw.length, undefined, subscription.pattern)
+    // Who asked is told at once, rather than left to wait.
+    message.reply?.(new Failure("BUSY", ""))
+  }
+
+  onLoad({ queue }: Subscription): void {
+    if (queue === undefined) return
+    const full = this.full(queue)
+    if (this.counters.tellLoad(queue, full)) this.links.tellAll([groupHead(Kind.LOAD, full ? FULL : 0, queue)])
+    if (!full) this.outgoing.onFree(queue)
+  }
+
+  onSlow(subscription: Subscription, full: boolean): void {
+    this.events.emit("slow", { subject: subscription.pattern, full })
+  }
+
+  confirmed(timeout: number): Promise<void> {
+    if (this.interest.dirty) this.interest.flush()
+    return this.syncs.all(timeout)
+  }
+
+  // --- Links ---
+
+  allowed(endpoint: string): boolean {
+    return this.finder.allowed(endpoint)
+  }
+
+  onLinked(member: Member, resumed: boolean): void {
+    this.incoming.onLinked(member, resumed)
+    this.interest.greet(member)
+    for (const queue of this.counters.fullGroups()) member.tell([groupHead(Kind.LOAD, FULL, queue)])
+    if (this.draining) member.tell([bare(Kind.DRAINING)])
+    this.outgoing.onRoom(member)
+  }
+
+  onUnlinked(member: Member): void {
+    this.syncs.onUnlinked(member)
+    this.outgoing.onUnlinked(member)
+    this.asking.onUnlinked(member)
+    this.finder.nudge()
+    this.settling?.look()
+  }
+
+  onJoin(member: Member): void {
+    this.finder.onJoin(member)
+    this.events.emit("join", { member })
+  }
+
+  onLeave(member: Member, reason: "goodbye" | "lost" | "restarted"): void {
+    this.asking.onGone(member)
+    this.events.emit("leave", { member, reason })
+  }
+
+  onForgotten(member: Member): void {
+    this.incoming.onForgotten(member)
+    this.answering.onGone(member)
+    this.asking.onGone(member)
+    this.outgoing.onForgotten(member)
+    this.asking.onChange()
+  }
+
+  onUpdate(member: Member): void {
+    this.events.emit("update", { member })
+    this.asking.onChange()
+  }
+
+  onRoom(member: Member): void {
+    this.outgoing.onRoom(member)
+  }
+
+  onGap(member: Member, direction: "sent" | "received", count: number): void {
+    this.counters.gap(direction, count)
+    this.events.emit("gap", { member, direction, count })
+  }
+
+  onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void {
+    this.finder.onRefused(endpoint, outcome, reason, peer)
+    this.settling?.look()
+  }
+
+  onTurnedAway(remote: string, reason: string, peer: Introduction): void {
+    this.finder.onTurnedAway(remote, reason, peer)
+    this.settling?.look()
+  }
+
+  onFailure(endpoint: string, error: unknown): void {
+    this.finder.onFailure(endpoint, error)
+  }
+
+  onClash(peer: Introduction): void {
+    this.finder.onClash(peer)
+  }
+
+  /** What travels between members, but for what keeps the link itself. */
+  onMessage(member: Member, kind: number, message: Message): void {
+    switch (kind) {
+      case Kind.PUBLISH:
+        return this.incoming.onPublish(member, message)
+      case Kind.REQUEST:
+        return this.answering.onRequest(member, message)
+      case Kind.REPLY:
+        return this.asking.onReply(member, message)
+      case Kind.ACCEPT:
+        return this.asking.onAccept(member, message[0]!)
+      case Kind.CANCEL:
+        return this.answering.onCancel(member, message[0]!)
+      case Kind.CONFIRM:
+        return this.outgoing.onConfirm(member, message[0]!)
+      case Kind.RETURN:
+        return this.outgoing.onReturn(message)
+      case Kind.SYNC:
+        return this.syncs.onSync(member, message[0]!)
+      case Kind.SYNCED:
+        return this.syncs.onSynced(member, message[0]!)
+      case Kind.LOAD: {
+        const group = nameAt(message[0]!, 2)
+        if (message[0]![1]! & FULL) return void (member.full.size < 4096 && member.full.add(group))
+        member.full.delete(group)
+        return this.outgoing.onFree(group)
+      }
+      case Kind.INTEREST:
+        return this.interested(member, this.incoming.onInterest(member, message))
+      case Kind.BARRIER:
+        member.known = true
+        this.asking.onChange()
+        return this.settling?.look()
+      case Kind.DIGEST:
+        return this.incoming.onDigest(member, message)
+      case Kind.RESEND:
+        return this.interest.resend(member)
+      case Kind.DENIED:
+        return this.events.emit("denied", {
+          what: "interest",
+          member: member.id,
+          reason: "it takes no more subscriptions",
+        })
+      default:
+        this.counters.unknown++
+    }
+  }
+
+  private interested(member: Member, refused: readonly string[]): void {
+    if (refused.length > 0) {
+      const reason = `it has too many subscriptions; ${refused.length} were not taken`
+      this.events.emit("denied", { what: "interest", subject: refused[0]!, member: member.id, reason })
+    }
+    this.asking.onChange()
+  }
+
+  async close(linger: number): Promise<void> {
+    this.closed = true
+    for (const subscription of [...this.subscriptions]) subscription.unsubscribe()
+    this.outgoing.close()
+    this.asking.close()
+    this.syncs.close()
+    this.settling?.settle()
+    this.interest.close()
+    await Promise.all([this.finder.stop(), this.links.close(linger)])
+    this.counters.close()
+  }
+}
+
+/** What was told to be announced takes the place of what was bound, scheme by scheme. */
+function advertised(bound: readonly string[], told: readonly string[]): string[] {
+  const schemeOf = (endpoint: string): string => endpoint.slice(0, endpoint.indexOf(":"))
+  const replaced = new Set(told.map(schemeOf))
+  return [...new Set([...told, ...bound.filter((endpoint) => !replaced.has(schemeOf(endpoint)))])]
+}

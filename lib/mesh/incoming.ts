@@ -1,0 +1,67 @@
+/** What others publish and what they want, as it comes in. */
+import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import { decodeContent } from "./content.ts"
+import type { Context } from "./context.ts"
+import { TheirInterest } from "./interest.ts"
+import type { Member } from "./member.ts"
+import { returned } from "./outgoing.ts"
+import { CONFIRMED, COPY, GROUPS, Kind, PLAIN, bare, groupsOf, numberAt, numbered } from "./wire.ts"
+
+export class Incoming {
+  /** Messages published by others that came here. */
+  received = 0
+  private readonly context: Context
+  private readonly interests = new Map<Member, TheirInterest>()
+
+  constructor(context: Context) {
+    this.context = context
+  }
+
+  onLinked(member: Member, resumed: boolean): void {
+    if (!resumed || !this.interests.has(member))
+      this.interests.set(member, new TheirInterest(member, this.context.routes))
+  }
+
+  onForgotten(member: Member): void {
+    this.interests.get(member)?.clear()
+    this.interests.delete(member)
+  }
+
+  interestOf(member: Member): TheirInterest | undefined {
+    return this.interests.get(member)
+  }
+
+  onPublish(member: Member, message: Message): void {
+    const head = message[0]!
+    const flags = head[1]!
+    const content = decodeContent(message, 1, member.reading)
+    const { local } = this.context
+    this.received++
+    if (flags & PLAIN) local.deliver(content, member, (flags & COPY) !== 0)
+    if (flags & GROUPS)
+      for (const group of groupsOf(head)) {
+        // Who can take it back gives it to another, so that nobody waits behind one that is busy.
+        const force = !member.features.has("groups")
+        if (!local.deliverTo(group, content, member, force)) member.tellCounted(returned(group, message.slice(1)))
+      }
+    if (flags & CONFIRMED) member.tell([numbered(Kind.CONFIRM, 0, numberAt(head, 2))])
+  }
+
+  /** Returns the wishes that were too many. */
+  onInterest(member: Member, message: Message): readonly string[] {
+    const { refused } = this.interests.get(member)?.apply(message[0]![1]!, bodyOf(message)) ?? { refused: [] }
+    if (refused.length > 0) member.tell([bare(Kind.DENIED)])
+    return refused
+  }
+
+  onDigest(member: Member, message: Message): void {
+    if (this.interests.get(member)?.fits(bodyOf(message)) === false) member.tell([bare(Kind.RESEND)])
+  }
+}
+
+function bodyOf(message: Message): Uint8Array {
+  const bytes = message[1]
+  if (bytes === undefined) throw new EarshotError("EPROTO", "a mesh message without its body")
+  return bytes
+}

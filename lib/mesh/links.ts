@@ -1,0 +1,401 @@
+/**
+ * One live link to each member: who is there, who came, who went. Connections come from two sockets without a user
+ * (ends.ts), pass the door (doors.ts), and become the link of a member; what travels on it goes to the owner.
+ */
+import type { Clock, Timer } from "../clock.ts"
+import type { Connection } from "../connection.ts"
+import type { Message, Place } from "../contract.ts"
+import type { Transports } from "../endpoint.ts"
+import { EarshotError } from "../errors.ts"
+import type { Pipe } from "../pipe.ts"
+import type { Codecs } from "./codecs.ts"
+import { Doors, type DoorsOwner, type Outcome, type Standing } from "./doors.ts"
+import { Ends, insist, type EndsOwner } from "./ends.ts"
+import type { MemberInfo } from "./events.ts"
+import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
+import { readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
+import { Member } from "./member.ts"
+import { BOUND, Pulse, type PulseOwner } from "./pulse.ts"
+import { Reach, type ReachOwner } from "./reach.ts"
+import { Thanks } from "./thanks.ts"
+import { Kind, bare, counted, numberAt, numbered } from "./wire.ts"
+
+export interface LinksOwner {
+  /** As it is now; what belongs to one pair is left 0. */
+  readonly introduction: Introduction
+  readonly codecs: Codecs
+  /** Keep for a lost member what it would have got. */
+  readonly replay: boolean
+  allowed(endpoint: string): boolean
+  /** A member is linked. `resumed`: the same boot as before, whose interest is still known. */
+  onLinked(member: Member, resumed: boolean): void
+  /** Its link is lost, and may come back. */
+  onUnlinked(member: Member): void
+  onJoin(member: Member): void
+  onLeave(member: Member, reason: "goodbye" | "lost" | "restarted"): void
+  /** Nothing is kept for it any more. */
+  onForgotten(member: Member): void
+  onUpdate(member: Member): void
+  onMessage(member: Member, kind: number, message: Message): void
+  onRoom(member: Member): void
+  onGap(member: Member, direction: "sent" | "received", count: number): void
+  /** For `diagnose()` and the log. */
+  onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void
+  onTurnedAway(remote: string, reason: string, peer: Introduction): void
+  onFailure(endpoint: string, error: unknown): void
+  onClash(peer: Introduction): void
+  /** Nothing is being dialled any more. */
+  onIdle(): void
+}
+
+/** ms for which a lost member's subscriptions stay; a leaf's longer. */
+const KEEP = 30_000
+const KEEP_LEAF = 120_000
+
+export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, GossipOwner {
+  readonly members: Map<string, Member> = new Map()
+  readonly reach: Reach
+  private readonly clock: Clock
+  private readonly owner: LinksOwner
+  private readonly ends: Ends
+  private readonly doors: Doors
+  private readonly pulse: Pulse
+  private readonly gossip: Gossip
+  private readonly byPipe = new Map<Pipe, Member>()
+  private readonly lost = new Map<Member, Timer[]>()
+  private readonly thanks: Thanks
+  private lastPipe: Pipe | undefined
+  private lastMember: Member | undefined
+  private closed = false
+
+  constructor(clock: Clock, transports: Transports, owner: LinksOwner, maxMessageSize: number) {
+    this.clock = clock
+    this.owner = owner
+    this.ends = new Ends(clock, transports, this, maxMessageSize)
+    this.doors = new Doors(clock, this)
+    this.reach = new Reach(clock, this)
+    this.pulse = new Pulse(clock, this)
+    this.gossip = new Gossip(clock, this)
+    this.thanks = new Thanks(clock)
+    this.pulse.start()
+    this.gossip.start()
+  }
+
+  // --- For the mesh ---
+
+  listen(endpoint: string | Place): Promise<string> {
+    return this.ends.listen(endpoint)
+  }
+
+  get linkedCount(): number {
+    return this.byPipe.size
+  }
+
+  /** Connections that are not links yet. */
+  get knocking(): number {
+    return this.doors.size
+  }
+
+  tellAll(message: Message): void {
+    for (const member of this.byPipe.values()) member.tell(message)
+  }
+
+  /** Our own name, meta or endpoints changed. */
+  tellUpdate(): void {
+    const { name, endpoints, meta, leaf } = this.owner.introduction
+    this.tellAll([bare(Kind.UPDATE), writeIntroduction({ name, endpoints, meta, leaf })])
+  }
+
+  /** Says goodbye to everybody, sends for `linger` ms what waits, and ends. */
+  close(linger: number): Promise<void> {
+    for (const member of this.byPipe.values()) {
+      member.sayTaken()
+      member.tell([bare(Kind.GOODBYE)])
+    }
+    return this.kill(linger)
+  }
+
+  /** Ends every link without a word. */
+  kill(linger = 0): Promise<void> {
+    this.closed = true
+    this.reach.stop()
+    this.pulse.stop()
+    this.gossip.stop()
+    this.thanks.stop()
+    for (const timers of this.lost.values()) for (const timer of timers) timer.cancel()
+    this.lost.clear()
+    this.doors.close()
+    return this.ends.close(linger)
+  }
+
+  // --- Of the sockets ---
+
+  onPipe(pipe: Pipe): void {
+    if (this.closed) return pipe.close()
+    this.doors.open(pipe)
+  }
+
+  onMessage(pipe: Pipe, message: Message): void {
+    const member = pipe === this.lastPipe ? this.lastMember : this.byPipe.get(pipe)
+    if (member === undefined) {
+      this.doors.receive(pipe, message)
+      return
+    }
+    this.lastPipe = pipe
+    this.lastMember = member
+    const head = message[0]!
+    const kind = head[0]!
+    if (counted(kind)) this.thanks.took(member, message)
+    try {
+      if (kind >= Kind.MEMBERS || kind === Kind.TAKEN || kind === Kind.GAP) this.control(member, kind, message)
+      else this.owner.onMessage(member, kind, message)
+    } catch (error) {
+      // A member that breaks the protocol loses its link, nothing else.
+      pipe.close(error instanceof EarshotError ? error : new EarshotError("EPROTO", undefined, error))
+    }
+  }
+
+  onRoom(pipe: Pipe): void {
+    const member = this.byPipe.get(pipe)
+    if (member !== undefined) this.owner.onRoom(member)
+  }
+
+  onPipeEnd(pipe: Pipe): void {
+    if (this.lastPipe === pipe) this.lastPipe = this.lastMember = undefined
+    this.doors.end(pipe)
+    const member = this.byPipe.get(pipe)
+    if (member === undefined) return
+    this.byPipe.delete(pipe)
+    if (member.pipe === pipe) this.unlink(member)
+  }
+
+  // --- At the door ---
+
+  get introduction(): Introduction {
+    return this.owner.introduction
+  }
+
+  standing(id: string): Standing | undefined {
+    const member = this.members.get(id)
+    return member && { epoch: member.epoch, link: member.linkNumber, live: member.linked }
+  }
+
+  pair({ id, epoch, nonce }: Introduction): { readonly link: number; readonly taken: number } {
+    const member = this.members.get(id)
+    const same = member !== undefined && isBoot(member, epoch, nonce)
+    return { link: (member?.linkNumber ?? 0) + 1, taken: same ? member.taken : 0 }
+  }
+
+  dialling(id: string): boolean {
+    return this.reach.dialling(id)
+  }
+
+  abandon(id: string): void {
+    this.reach.abandon(id)
+  }
+
+  whenDialled(id: string, callback: () => void): void {
+    this.reach.whenDialled(id, callback)
+  }
+
+  onFound(pipe: Pipe, peer: Introduction): boolean {
+    return this.members.get(peer.id)?.linked !== true && this.reach.leads(pipe.owner, peer.id)
+  }
+
+  onWelcome(pipe: Pipe, peer: Introduction): void {
+    let member = this.members.get(peer.id)
+    const known = member
+    if (known !== undefined && !isBoot(known, peer.epoch, peer.nonce)) {
+      this.retire(known, "restarted")
+      member = undefined
+    }
+    const resumed = member !== undefined
+    if (member === undefined)
+      this.members.set(peer.id, (member = new Member(peer, this.owner.replay, this.owner.codecs)))
+    const old = member.pipe
+    for (const timer of this.lost.get(member) ?? []) timer.cancel()
+    this.lost.delete(member)
+    member.left = false
+    member.begin(pipe, pipe.dialled, peer)
+    this.byPipe.set(pipe, member)
+    if (old !== undefined) {
+      this.byPipe.delete(old)
+      if (this.lastPipe === old) this.lastPipe = undefined
+      old.close(new EarshotError("ECANCELED", "a newer link took its place"))
+    }
+    if (pipe.dialled) this.reach.over(pipe.owner, "linked", pipe.address)
+    this.reach.forget(peer.id)
+    const { missing, messages } = member.replay.resume(unwrap(peer.taken, member.replay.sent))
+    if (missing > 0) {
+      member.tell([numbered(Kind.GAP, 0, missing)])
+      this.owner.onGap(member, "sent", missing)
+    }
+    for (const message of messages) insist(pipe, message)
+    const joins = !member.present
+    member.present = true
+    this.owner.onLinked(member, resumed)
+    this.gossip.greet(member)
+    if (joins) this.owner.onJoin(member)
+  }
+
+  onRefused(pipe: Pipe, outcome: Outcome, reason: string, peer: Introduction | undefined): void {
+    this.reach.over(pipe.owner, outcome, pipe.address)
+    this.owner.onRefused(pipe.address, outcome, reason, peer)
+  }
+
+  onTurnedAway(pipe: Pipe, reason: string, peer: Introduction): void {
+    this.owner.onTurnedAway(pipe.address, reason, peer)
+  }
+
+  onClash(peer: Introduction): void {
+    this.owner.onClash(peer)
+  }
+
+  // --- Dialling ---
+
+  dial(endpoint: string): Connection {
+    return this.ends.dial(endpoint)
+  }
+
+  settled(id: string): boolean {
+    return id === this.introduction.id || this.members.get(id)?.linked === true
+  }
+
+  allowed(endpoint: string): boolean {
+    return this.owner.allowed(endpoint)
+  }
+
+  onFailure(endpoint: string, error: unknown): void {
+    this.owner.onFailure(endpoint, error)
+  }
+
+  onDeserted(id: string): void {
+    const member = this.members.get(id)
+    if (member !== undefined && !member.linked) this.leave(member, "lost")
+  }
+
+  onIdle(): void {
+    this.owner.onIdle()
+  }
+
+  // --- Alive, and known ---
+
+  get linked(): Iterable<Member> {
+    return this.byPipe.values()
+  }
+
+  onSuspect(member: Member): void {
+    for (const other of this.byPipe.values())
+      if (other !== member && other.features.has("suspect"))
+        other.tell([bare(Kind.SUSPECT), writeIntroduction({ id: member.id })])
+  }
+
+  get self(): PeerRecord {
+    const { id, epoch, endpoints } = this.introduction
+    return { id, epoch, endpoints }
+  }
+
+  onRecord({ id, endpoints }: PeerRecord): void {
+    if (!this.settled(id)) this.reach.found(id, endpoints)
+  }
+
+  private control(member: Member, kind: number, message: Message): void {
+    const head = message[0]!
+    const body = message[1]
+    switch (kind) {
+      case Kind.TAKEN:
+        return member.replay.acknowledge(unwrap(numberAt(head, 2), member.replay.sent))
+      case Kind.GAP: {
+        const count = numberAt(head, 2)
+        member.taken += count
+        return this.owner.onGap(member, "received", count)
+      }
+      case Kind.MEMBERS:
+        return body && this.gossip.onMembers(member, head[1] ?? 0, body)
+      case Kind.RECORDS:
+        return body && this.gossip.onRecords(body)
+      case Kind.UPDATE: {
+        const known = readIntroduction(writeIntroduction({ ...EMPTY, ...readMap(body), id: member.id }))
+        member.revise(known)
+        return this.owner.onUpdate(member)
+      }
+      case Kind.DRAINING:
+        member.draining = true
+        return this.owner.onUpdate(member)
+      case Kind.GOODBYE:
+        member.left = true
+        return
+      case Kind.SUSPECT: {
+        const suspect = this.members.get(String(readMap(body)["id"]))
+        if (suspect?.linked === true) this.pulse.probe(suspect)
+        return
+      }
+      // Of a later version: skipped.
+    }
+  }
+
+  private unlink(member: Member): void {
+    const { clock, owner } = this
+    member.pipe = undefined
+    this.pulse.forget(member)
+    if (this.closed) return
+    owner.onUnlinked(member)
+    if (member.left) {
+      this.leave(member, "goodbye")
+      return this.forget(member)
+    }
+    this.lost.set(member, [
+      clock.timeout(() => this.leave(member, "lost"), BOUND),
+      clock.timeout(() => this.forget(member), member.leaf ? KEEP_LEAF : KEEP),
+    ])
+    this.reach.again(member.id, member.endpoints)
+  }
+
+  private leave(member: Member, reason: "goodbye" | "lost" | "restarted"): void {
+    if (!member.present) return
+    member.present = false
+    this.owner.onLeave(member, reason)
+  }
+
+  /** Nothing more is kept for it. */
+  private forget(member: Member): void {
+    for (const timer of this.lost.get(member) ?? []) timer.cancel()
+    this.lost.delete(member)
+    if (this.members.get(member.id) === member) this.members.delete(member.id)
+    if (member.left) this.reach.forget(member.id)
+    const missing = member.replay.clear()
+    if (missing > 0 && !member.left) this.owner.onGap(member, "sent", missing)
+    this.owner.onForgotten(member)
+  }
+
+  /** Another boot of the same member is there. */
+  private retire(member: Member, reason: "restarted"): void {
+    const { pipe } = member
+    if (pipe !== undefined) {
+      member.pipe = undefined
+      this.byPipe.delete(pipe)
+      this.pulse.forget(member)
+      this.owner.onUnlinked(member)
+      pipe.close(new EarshotError("ECANCELED", "the member has restarted"))
+    }
+    this.leave(member, reason)
+    this.forget(member)
+  }
+
+  /** Who is there, as users see them. */
+  *present(): Iterable<[string, MemberInfo]> {
+    for (const [id, member] of this.members) if (member.present) yield [id, member]
+  }
+}
+
+/** What an UPDATE may leave out. */
+const EMPTY: Partial<Introduction> = { version: [1, 0], network: "" }
+
+const isBoot = (member: Member, epoch: number, nonce: string): boolean =>
+  member.epoch === epoch && member.nonce === nonce
+
+/** A count that travelled in 32 bits, of messages that we have sent; more than that can't be. */
+function unwrap(count: number, sent: number): number {
+  const behind = (sent - count) >>> 0
+  return behind > sent ? sent : sent - behind
+}

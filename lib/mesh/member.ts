@@ -1,0 +1,156 @@
+/** Another member: what it says of itself, the live link to it if there is one, and what is owed to it. */
+import { sizeOf } from "../bytes.ts"
+import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import type { Pipe } from "../pipe.ts"
+import type { Codecs } from "./codecs.ts"
+import type { ContentContext } from "./content.ts"
+import { insist } from "./ends.ts"
+import type { MemberInfo } from "./events.ts"
+import type { Introduction } from "./introduction.ts"
+import { Replay } from "./replay.ts"
+import { checkSubject } from "./subject.ts"
+import { SubjectCache } from "./subject-bytes.ts"
+import { Kind, numbered } from "./wire.ts"
+
+/** What became of a message for one member. */
+export type Posted = "sent" | "waiting" | "full" | "too-large" | "gone"
+
+/** Acknowledged at the latest after so many messages, or bytes. */
+const TAKEN_EVERY = 1024
+const TAKEN_BYTES = 262_144
+
+export class Member implements MemberInfo {
+  readonly id: string
+  readonly epoch: number
+  readonly nonce: string
+  name: string
+  endpoints: readonly string[]
+  meta: Readonly<Record<string, unknown>>
+  leaf: boolean
+  leaves = 0
+  rtt: number | undefined
+  features: ReadonlySet<string>
+  /** The live link. */
+  pipe: Pipe | undefined
+  /** We dialled the live link. */
+  dialled = false
+  linkNumber = 0
+  /** It has been announced as `join`, and not as `leave`. */
+  present = false
+  /** Its interest table is complete on the live link. */
+  known = false
+  /** It takes no new work. */
+  draining = false
+  /** It said goodbye. */
+  left = false
+  readonly replay: Replay
+  /** Counted messages taken from it since our two boots met. */
+  taken = 0
+  /** Groups that are full there. */
+  readonly full: Set<string> = new Set()
+  /** Requests it was asked and has not answered. */
+  outstanding = 0
+  /** ms that answers take, see groups.ts. */
+  latency = 0
+  /** For the contents that come from it. */
+  readonly reading: ContentContext
+  private said = 0
+  private unsaid = 0
+
+  constructor(introduction: Introduction, replay: boolean, codecs: Codecs) {
+    this.reading = { codecs, subjects: new SubjectCache(isSubject) }
+    this.id = introduction.id
+    this.epoch = introduction.epoch
+    this.nonce = introduction.nonce
+    this.replay = new Replay(replay && introduction.features.includes("replay"))
+    this.name = introduction.name
+    this.endpoints = introduction.endpoints
+    this.meta = introduction.meta
+    this.leaf = introduction.leaf
+    this.features = new Set(introduction.features)
+  }
+
+  get linked(): boolean {
+    return this.pipe !== undefined
+  }
+
+  /** Sends, or keeps for it, a message that is counted. */
+  post(message: Message): Posted {
+    const { pipe, replay } = this
+    if (pipe === undefined) {
+      if (this.left || !this.features.has("replay")) return "gone"
+      replay.note(message, sizeOf(message))
+      return "waiting"
+    }
+    try {
+      if (!pipe.send(message)) return "full"
+    } catch (error) {
+      if (error instanceof EarshotError && error.code === "EMSGSIZE") return "too-large"
+      throw error
+    }
+    replay.note(message, sizeOf(message))
+    return "sent"
+  }
+
+  /** Sends what belongs to the link itself, whatever waits. False: there is no link. */
+  tell(message: Message): boolean {
+    if (this.pipe === undefined) return false
+    insist(this.pipe, message)
+    return true
+  }
+
+  /** The same for a message that is counted. */
+  tellCounted(message: Message): void {
+    if (this.tell(message)) this.replay.note(message, sizeOf(message))
+    else this.post(message)
+  }
+
+  /** A counted message came. True: `sayTaken` is due within 50 ms. */
+  take(message: Message): boolean {
+    this.taken++
+    this.unsaid += sizeOf(message)
+    if (this.taken - this.said < TAKEN_EVERY && this.unsaid < TAKEN_BYTES) return true
+    this.sayTaken()
+    return false
+  }
+
+  sayTaken(): void {
+    if (this.taken === this.said) return
+    this.said = this.taken
+    this.unsaid = 0
+    this.tell([numbered(Kind.TAKEN, 0, this.taken % 0x1_0000_0000)])
+  }
+
+  /** A link is there: counting goes on where it was. */
+  begin(pipe: Pipe, dialled: boolean, introduction: Introduction): void {
+    this.pipe = pipe
+    this.dialled = dialled
+    this.linkNumber = introduction.link
+    this.known = false
+    this.draining = false
+    this.said = this.taken
+    this.unsaid = 0
+    this.full.clear()
+    this.features = new Set(introduction.features)
+    this.revise(introduction)
+  }
+
+  /** It told something new of itself. */
+  revise({ name, endpoints, meta, leaf }: Pick<Introduction, "name" | "endpoints" | "meta" | "leaf">): void {
+    this.name = name
+    this.endpoints = endpoints
+    this.meta = meta
+    this.leaf = leaf
+  }
+}
+
+/** Of a message that somebody sent us. */
+function isSubject(subject: string): boolean {
+  try {
+    checkSubject(subject)
+    return true
+  } catch {
+    return false
+  }
+}

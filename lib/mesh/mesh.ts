@@ -1,0 +1,255 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** The user's object: join a network, publish, subscribe, ask, answer, and see who is there. */
+import { EarshotError } from "../errors.ts"
+import { Failure, failureOf, type Call } from "./answering.ts"
+import type { RequestCallOptions, Reply } from "./asking.ts"
+import type { Transports } from "../endpoint.ts"
+import type { Platform, StateStore } from "./contract.ts"
+import type { MemberInfo, MeshEvents } from "./events.ts"
+import { Hub } from "./hub.ts"
+import { freshId } from "./identity.ts"
+import type { MeshMessage } from "./message.ts"
+import { checkMeta, readOptions, type MeshOptions } from "./options.ts"
+import { request } from "./one-request.ts"
+import type { PublishOptions } from "./outgoing.ts"
+import { ready, type ReadyConditions } from "./ready.ts"
+import type { Receipt } from "./receipt.ts"
+import { checkPattern, hasWildcard, isReserved } from "./subject.ts"
+import { Subscription, type SubscribeOptions, type SubscriptionHandler } from "./subscription.ts"
+
+/** How a subject is served. */
+export interface ServeOptions {
+  /** Share the requests with all others of this group; `null`: every member answers. Default: the subject. */
+  readonly queue?: string | null | undefined
+  /** Requests under way at a time. Default 64. */
+  readonly concurrency?: number | undefined
+  /** Requests that wait beyond that, before BUSY. Default 64. */
+  readonly queueSize?: number | undefined
+  /** Stops serving. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Answers a request with what it returns; what it throws travels as code and message, never as stack. */
+export type ServeHandler<Data = any> = (data: Data, call: Call) => unknown
+
+export class Mesh {
+  /** @internal */
+  protected readonly hub: Hub
+  private readonly state: StateStore | undefined
+  private closing: Promise<void> | undefined
+
+  /** @internal */
+  protected constructor(hub: Hub, state: StateStore | undefined) {
+    this.hub = hub
+    this.state = state
+  }
+
+  /** @internal */
+  protected static async start<M extends Mesh>(
+    make: (hub: Hub, state: StateStore | undefined) => M,
+    options: MeshOptions,
+    platform: Platform,
+    transports: Transports,
+  ): Promise<M> {
+    const settings = readOptions(options, platform)
+    const { clock } = settings
+    if (settings.state !== undefined && platform.openState === undefined)
+      throw new EarshotError("ENOTSUP", "this platform keeps no state")
+    const state = settings.state === undefined ? undefined : await platform.openState!(settings.state, clock)
+    const nonce = freshId(clock)
+    const hub = new Hub(settings, platform, transports, {
+      id: state?.id ?? freshId(clock),
+      epoch: state?.epoch ?? 1,
+      nonce,
+    })
+    if (state !== undefined) state.onProblem = (error) => hub.fail(error)
+    try {
+      await hub.open(state?.addresses ?? [])
+    } catch (error) {
+      await hub.close(0)
+      await state?.close()
+      throw error
+    }
+    return make(hub, state)
+  }
+
+  /** 26 characters. Unique for ever with `state`, else for the life of this object. */
+  get id(): string {
+    return this.hub.identity.id
+  }
+
+  get name(): string {
+    return this.hub.settings.name
+  }
+
+  /** Where this member can be dialled, as it stands: any of them can be a seed. Empty for a leaf. */
+  get endpoints(): readonly string[] {
+    return this.hub.endpoints
+  }
+
+  /** The others that are alive, by id. A new Map each time. */
+  get members(): ReadonlyMap<string, MemberInfo> {
+    return new Map(this.hub.links.present())
+  }
+
+  /** True as soon as `close()` has been called. */
+  get closed(): boolean {
+    return this.hub.closed
+  }
+
+  /** Calls `listener` for every such event. Returns a function that removes it. */
+  on<Name extends keyof MeshEvents>(name: Name, listener: (event: MeshEvents[Name]) => void): () => void {
+    return this.hub.events.on(name, listener)
+  }
+
+  /** Calls `listener` for the next such event only. Returns a function that removes it. */
+  once<Name extends keyof MeshEvents>(name: Name, listener: (event: MeshEvents[Name]) => void): () => void {
+    return this.hub.events.once(name, listener)
+  }
+
+  /** What others see as `member.meta`; at most 8 KiB of MessagePack. Throws EINVAL. */
+  setMeta(meta: Readonly<Record<string, unknown>>): void {
+    this.hub.meta = checkMeta(meta)
+    this.hub.links.tellUpdate()
+  }
+
+  /**
+   * Sends a message to every plain subscriber of the subject, and to one member of each queue group. Resolves at once, but
+   * for `onFull: "wait"` and `confirm`, and until the mesh has settled; never rejects. Throws INVALID_SUBJECT, ENCODE,
+   * TOO_LARGE (headers), EINVAL, EBADF.
+   */
+  publish(subject: string, data?: unknown, options?: PublishOptions): Promise<Receipt> {
+    return this.hub.outgoing.publish(checkOwn(subject), data, options)
+  }
+
+  /** The same without a promise: the fast path. Throws as `publish` does, and EINVAL for options that would have to wait. */
+  tryPublish(subject: string, data?: unknown, options?: PublishOptions): Receipt {
+    return this.hub.outgoing.now(checkOwn(subject), data, options)
+  }
+
+  /** Resolves when all that was published before has been read by every linked member. Rejects TIMEOUT (default 10 s). */
+  async flush({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<void> {
+    await this.hub.whenSettled
+    await this.hub.confirmed(timeout)
+  }
+
+  /**
+   * Takes the messages of all subjects that fit. With a handler they are handed to it, else they are iterated:
+   * `for await (const message of mesh.subscribe("sensors.*.temp"))`. Throws INVALID_SUBJECT, EINVAL, EBADF.
+   */
+  subscribe<Data = any>(pattern: string, handler: SubscriptionHandler<Data>): Subscription<Data>
+  subscribe<Data = any>(
+    pattern: string,
+    options?: SubscribeOptions,
+    handler?: SubscriptionHandler<Data>,
+  ): Subscription<Data>
+  subscribe<Data>(
+    pattern: string,
+    first: SubscribeOptions | SubscriptionHandler<Data> = {},
+    second?: SubscriptionHandler<Data>,
+  ): Subscription<Data> {
+    const [options, handler] = typeof first === "function" ? [{}, first] : [first, second]
+    this.hub.checkOpen()
+    checkPattern(pattern)
+    checkQueue(options.queue)
+    if (handler !== undefined && typeof handler !== "function")
+      throw new EarshotError("EINVAL", "a handler is a function")
+    const subscription = new Subscription<Data>(this.hub, pattern, options, handler)
+    this.begin(subscription, options.signal)
+    return subscription
+  }
+
+  /**
+   * Answers requests to a subject, which may have wildcards, with what the handler returns or resolves to. Several members
+   * that serve one subject share its requests. Throws INVALID_SUBJECT, EINVAL, EBADF.
+   */
+  serve<Data = any>(subject: string, handler: ServeHandler<Data>, options: ServeOptions = {}): Subscription<Data> {
+    const { hub } = this
+    hub.checkOpen()
+    checkPattern(subject)
+    if (typeof handler !== "function") throw new EarshotError("EINVAL", "a handler is a function")
+    const { queue = subject, concurrency = 64, queueSize = 64, signal } = options
+    checkQueue(queue)
+    const subscription = new Subscription<Data>(
+      hub,
+      subject,
+      { queue: queue ?? undefined, concurrency, prefetch: queueSize, queueSize, responds: true },
+      (message) => this.answer(handler, message),
+    )
+    this.begin(subscription, signal)
+    return subscription
+  }
+
+  /**
+   * Asks one of those who answer the subject. Rejects NO_RESPONDERS, TIMEOUT, BUSY, PEER_LOST, REMOTE (what the handler threw;
+   * its own code is `remoteCode`), or with the signal's reason. Throws INVALID_SUBJECT, ENCODE, EINVAL, EBADF.
+   */
+  async request<Data = any>(subject: string, data?: unknown, options?: RequestCallOptions): Promise<Data> {
+    const { content } = await request(this.hub.asking, this.hub, checkOwn(subject), data, options)
+    if (content.problem !== undefined) throw content.problem
+    return content.data as Data
+  }
+
+  /**
+   * Resolves when the mesh has settled, or as many members are linked, or somebody takes the subject. Rejects TIMEOUT, with
+   * the likeliest cause in its message.
+   */
+  ready(conditions: ReadyConditions = {}): Promise<void> {
+    return ready(this.hub, conditions)
+  }
+
+  /** Ends it: says goodbye, sends for up to 1 s what waits. Idempotent. Nothing of it stays. */
+  close(): Promise<void> {
+    return (this.closing ??= this.end())
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  private async end(): Promise<void> {
+    const { hub, state } = this
+    state?.remember([...hub.links.linked].flatMap(({ endpoints }) => endpoints))
+    await hub.close(1000)
+    await state?.close()
+  }
+
+  private begin(subscription: Subscription, signal: AbortSignal | undefined): void {
+    if (signal?.aborted === true) return subscription.unsubscribe()
+    this.hub.add(subscription)
+    signal?.addEventListener("abort", () => subscription.unsubscribe(), { once: true })
+  }
+
+  private async answer<Data>(handler: ServeHandler<Data>, message: MeshMessage<Data>): Promise<void> {
+    const call = this.hub.answering.callOf(message)
+    // Published to a served subject: handled, with nobody to answer.
+    const { reply } = message
+    if (call === undefined || reply === undefined) {
+      await handler(message.data, message as unknown as Call)
+      return
+    }
+    if (call.expired) return this.hub.drop("expired", 1, message.raw.length, { subject: message.subject })
+    try {
+      reply(await handler(message.data, call))
+    } catch (error) {
+      reply(
+        error instanceof EarshotError && error.code === "ENCODE"
+          ? new Failure("ENCODE", error.message)
+          : failureOf(error),
+      )
+    }
+  }
+}
+
+function checkOwn(subject: string): string {
+  if (typeof subject !== "string")
+    throw new EarshotError("INVALID_SUBJECT", `a subject is a string, not ${typeof subject}`)
+  return subject
+}
+
+function checkQueue(queue: string | null | undefined): void {
+  if (queue !== undefined && queue !== null && (typeof queue !== "string" || queue === "" || queue.length > 255))
+    throw new EarshotError("EINVAL", "a queue group is a string of 1 to 255 characters")
+}
+
+export { hasWildcard, isReserved, type Reply }

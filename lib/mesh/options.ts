@@ -1,0 +1,143 @@
+/** What `Mesh.join` takes: options, the environment, defaults; code wins. */
+import { systemClock, type Clock } from "../clock.ts"
+import type { Place } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import type { Discovery, PayloadCodec, Platform } from "./contract.ts"
+import { msgpack } from "./msgpack.ts"
+
+/** The options of `Mesh.join`. Every one has a default. */
+export interface MeshOptions {
+  /** Shown to others, never an identity. Default: host name and process id; `EARSHOT_NAME`. */
+  readonly name?: string | undefined
+  /** Only members of one network see each other. Default "default"; `EARSHOT_NETWORK`. */
+  readonly network?: string | undefined
+  /** Other hosts may reach us, and we them, without any proof. Default false: this host only. */
+  readonly open?: boolean | undefined
+  /** Endpoints or places to listen at; `[]` makes a leaf. Default on Node `tcp://*:0`, in a browser none; `EARSHOT_LISTEN`, separated by commas. */
+  readonly listen?: readonly (string | Place)[] | undefined
+  /** Replaces what is announced for the schemes it names. `EARSHOT_ADVERTISE`. */
+  readonly advertise?: readonly string[] | undefined
+  /** Default on Node: mDNS, and `EARSHOT_SEEDS` and `EARSHOT_DNS` where they are set. */
+  readonly discovery?: readonly Discovery[] | undefined
+  /** What others see as `member.meta`. Default {}. */
+  readonly meta?: Readonly<Record<string, unknown>> | undefined
+  /** A file that keeps identity and last good addresses. Default: none is written; `EARSHOT_STATE`. */
+  readonly state?: string | undefined
+  /** Links at most; beyond it a member is refused. Default 128. */
+  readonly maxLinks?: number | undefined
+  /** ms until publishing begins at the latest. Default 1,000. */
+  readonly settle?: number | undefined
+  /** Payloads of what is published here. Default `msgpack`. */
+  readonly codec?: PayloadCodec | undefined
+  /** Further codecs, for what others publish. */
+  readonly codecs?: readonly PayloadCodec[] | undefined
+  /** Keep what a lost member would have got, for when it is back. Default true. */
+  readonly replay?: boolean | undefined
+  /** Answer questions about ourselves under `$EARSHOT.`. Default true. */
+  readonly observe?: boolean | undefined
+  /** Bytes of the largest message taken. Default 16 MiB. */
+  readonly maxMessageSize?: number | undefined
+  /** All time and randomness. Default: the platform's. */
+  readonly clock?: Clock | undefined
+}
+
+/** Complete and checked. */
+export interface MeshSettings {
+  readonly name: string
+  readonly network: string
+  readonly open: boolean
+  readonly listen: readonly (string | Place)[]
+  readonly advertise: readonly string[]
+  readonly discovery: readonly Discovery[]
+  readonly meta: Readonly<Record<string, unknown>>
+  readonly state: string | undefined
+  readonly maxLinks: number
+  readonly settle: number
+  readonly codec: PayloadCodec
+  readonly codecs: readonly PayloadCodec[]
+  readonly replay: boolean
+  readonly observe: boolean
+  readonly maxMessageSize: number
+  readonly clock: Clock
+  /** From EARSHOT_LOG: what is printed on stderr. */
+  readonly log: "off" | "info" | "debug"
+}
+
+const MiB = 1024 * 1024
+const KNOWN: ReadonlySet<string> = new Set(
+  "name network open listen advertise discovery meta state maxLinks settle codec codecs replay observe maxMessageSize clock".split(
+    " ",
+  ),
+)
+/** Of a later version: saying nothing would be taken for protection. */
+const LATER: ReadonlySet<string> = new Set(
+  "secret identity allow auth authenticate permissions will signals keep".split(" "),
+)
+
+/** Throws EINVAL for what can never work. */
+export function readOptions(options: MeshOptions, platform: Platform): MeshSettings {
+  if (typeof options !== "object" || (options as unknown) === null)
+    throw new EarshotError("EINVAL", `options are an object, not ${typeof options}`)
+  for (const name of Object.keys(options)) {
+    if (LATER.has(name)) throw new EarshotError("EINVAL", `${name} is not there yet: this version has no such option`)
+    if (!KNOWN.has(name)) throw new EarshotError("EINVAL", `a mesh has no option ${name}`)
+  }
+  const { env } = platform
+  for (const name of ["EARSHOT_SECRET", "EARSHOT_SECRET_FILE"])
+    if (env[name] !== undefined) throw new EarshotError("EINVAL", `${name} is set, and this version knows no secrets`)
+  const list = (text: string | undefined): string[] | undefined =>
+    text
+      ?.split(",")
+      .map((each) => each.trim())
+      .filter((each) => each !== "")
+  const name = options.name ?? env["EARSHOT_NAME"] ?? platform.defaultName
+  const network = options.network ?? env["EARSHOT_NETWORK"] ?? "default"
+  for (const [what, value] of Object.entries({ name, network }))
+    if (typeof value !== "string" || value === "" || value.length > 256)
+      throw new EarshotError("EINVAL", `${what} must be a string of 1 to 256 characters`)
+  const log = env["EARSHOT_LOG"]
+  return {
+    name,
+    network,
+    open: options.open ?? false,
+    listen: options.listen ?? list(env["EARSHOT_LISTEN"]) ?? platform.defaultListen,
+    advertise: options.advertise ?? list(env["EARSHOT_ADVERTISE"]) ?? [],
+    discovery: options.discovery ?? defaultDiscovery(platform, list),
+    meta: checkMeta(options.meta ?? {}),
+    state: options.state ?? env["EARSHOT_STATE"],
+    maxLinks: whole("maxLinks", options.maxLinks ?? 128, 1),
+    settle: whole("settle", options.settle ?? 1000, 0),
+    codec: options.codec ?? msgpack,
+    codecs: options.codecs ?? [],
+    replay: options.replay ?? true,
+    observe: options.observe ?? true,
+    maxMessageSize: whole("maxMessageSize", options.maxMessageSize ?? 16 * MiB, 1024),
+    clock: options.clock ?? systemClock,
+    log: log === "info" || log === "debug" ? log : "off",
+  }
+}
+
+/** What others may see must be small, and MessagePack. */
+export function checkMeta(meta: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  if (typeof meta !== "object" || (meta as unknown) === null || Array.isArray(meta))
+    throw new EarshotError("EINVAL", "meta must be an object")
+  const { length } = msgpack.encode(meta)
+  if (length > 8192) throw new EarshotError("EINVAL", `meta takes ${length} bytes, more than 8 KiB`)
+  return meta
+}
+
+function defaultDiscovery(platform: Platform, list: (text: string | undefined) => string[] | undefined): Discovery[] {
+  const { env } = platform
+  const seeds = list(env["EARSHOT_SEEDS"]) ?? []
+  const names = list(env["EARSHOT_DNS"]) ?? []
+  return [
+    ...platform.defaultDiscovery(),
+    ...(seeds.length > 0 ? [platform.seeds(...seeds)] : []),
+    ...(platform.dns === undefined ? [] : names.map((name) => platform.dns!(name))),
+  ]
+}
+
+function whole(name: string, value: number, least: number): number {
+  if (value === Infinity || (Number.isInteger(value) && value >= least)) return value
+  throw new EarshotError("EINVAL", `${name} must be a whole number from ${least}`)
+}

@@ -1,0 +1,364 @@
+/** Publishing: to everybody who wants the subject, and to one of each queue group. */
+import type { Timer } from "../clock.ts"
+import { sizeOf } from "../bytes.ts"
+import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import { Ring } from "../ring.ts"
+import { decodeContent, encodeContent, type Content } from "./content.ts"
+import type { Context } from "./context.ts"
+import type { Headers, PayloadCodec } from "./contract.ts"
+import type { Member, Posted } from "./member.ts"
+import { ONE_WAITS, Tally, allSent, resolved, type Receipt } from "./receipt.ts"
+import type { Party, Route } from "./routes.ts"
+import { checkSubject } from "./subject.ts"
+import { Waiting, type OnFull } from "./waiting.ts"
+import { COPY_HEAD, Kind, PLAIN_HEAD, groupHead, nameAt, numberAt, publishHead } from "./wire.ts"
+
+/** How one message is published. */
+export interface PublishOptions {
+  readonly headers?: Headers | undefined
+  /** When the link to a member, or every member of a group, is full. Per link: one slow member delays no other. Default `drop`. */
+  readonly onFull?: OnFull | undefined
+  /** Wait until every chosen member has taken the message (at most 10 s). Default false. */
+  readonly confirm?: boolean | undefined
+  /** Our own subscriptions get it, too. Default true. */
+  readonly echo?: boolean | undefined
+  /** Instead of the mesh's own. */
+  readonly codec?: PayloadCodec | undefined
+}
+
+/** Messages, and bytes, that wait for the mesh to settle. */
+const MAX_EARLY = 1000
+const MAX_EARLY_BYTES = 8 * 1024 * 1024
+/** Messages to ourselves that wait for the end of the turn. */
+const MAX_OWN = 8192
+/** ms that a confirmation may take. */
+const PATIENCE = 10_000
+const DEFAULTS: PublishOptions = {}
+
+interface Early {
+  readonly subject: string
+  readonly frames: Uint8Array[]
+  readonly options: PublishOptions
+  readonly done: ((receipt: Receipt | Promise<Receipt>) => void) | undefined
+}
+
+interface Confirmation {
+  readonly awaited: Set<Member>
+  readonly tally: Tally
+  confirmed: number
+  unconfirmed: number
+  readonly timer: Timer
+  readonly resolve: (receipt: Receipt) => void
+}
+
+export class Outgoing {
+  published = 0
+  private readonly context: Context
+  private readonly waiting: Waiting
+  private readonly early = new Ring<Early>()
+  private earlyBytes = 0
+  private readonly own: (() => void)[] = []
+  private readonly confirmations = new Map<number, Confirmation>()
+  private lastConfirmation = 0
+
+  constructor(context: Context) {
+    this.context = context
+    this.waiting = new Waiting(context, (group, frames, subject) => this.give(group, frames, subject))
+  }
+
+  /** The fast path: nothing is waited for, no promise is made. */
+  now(subject: string, data: unknown, options: PublishOptions | undefined): Receipt {
+    const { context } = this
+    const { onFull } = options ?? DEFAULTS
+    if (onFull === "wait" || options?.confirm === true)
+      throw new EarshotError("EINVAL", "tryPublish can't wait: use publish")
+    if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
+    if (!context.settled) return this.keep(subject, data, options ?? DEFAULTS, undefined)
+    const route = context.routes.of(subject)
+    this.published++
+    if (route.empty) return allSent(0)
+    const frames = encodeContent(subject, context.codecs.coding(options?.codec), data, options?.headers)
+    if (options === undefined && route.groups.length === 0 && !route.ownPlain) return this.toPlain(route, frames)
+    return this.toAll(route, subject, frames, options ?? DEFAULTS).done()
+  }
+
+  /** Resolves at once, but for `wait` and `confirm`. Throws for what can't be published. */
+  publish(subject: string, data: unknown, options: PublishOptions = DEFAULTS): Promise<Receipt> {
+    const { context } = this
+    if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
+    if (!context.settled)
+      return new Promise((resolve) => {
+        const receipt = this.keep(subject, data, options, resolve)
+        if (receipt !== ONE_WAITS) resolve(receipt)
+      })
+    if (options.onFull !== "wait" && options.confirm !== true) return resolved(this.now(subject, data, options))
+    const route = context.routes.of(subject)
+    this.published++
+    const frames = encodeContent(subject, context.codecs.coding(options.codec), data, options.headers)
+    return this.route(route, subject, frames, options)
+  }
+
+  /** Copies of a request, for whoever watches. */
+  copy(route: Route, frames: readonly Uint8Array[]): void {
+    const message = [COPY_HEAD, ...frames]
+    for (const member of route.watching) this.account(member, member.post(message), message)
+    if (route.ownWatching)
+      this.deliverOwn((content) => this.context.local.deliver(content, this.context.self, true), frames)
+  }
+
+  /** The mesh has settled: what waited is routed. */
+  settle(): void {
+    for (const { subject, frames, options, done } of this.early.drain()) {
+      const route = this.context.routes.of(subject)
+      this.published++
+      const receipt = this.route(route, subject, frames, options)
+      done?.(receipt)
+    }
+    this.earlyBytes = 0
+  }
+
+  onConfirm(member: Member, head: Uint8Array): void {
+    const id = numberAt(head, 2)
+    const confirmation = this.confirmations.get(id)
+    if (confirmation?.awaited.delete(member) !== true) return
+    confirmation.confirmed++
+    this.confirm(id, confirmation)
+  }
+
+  /** A member had no room for a message that it got for a group. */
+  onReturn(message: Message): void {
+    const frames = message.slice(1)
+    const { subject } = decodeContent(frames, 0, this.context.reading)
+    void this.waiting.enqueue(nameAt(message[0]!, 2), frames, subject)
+  }
+
+  onRoom(member: Member): void {
+    this.waiting.onRoom(member)
+  }
+
+  /** A group has room again somewhere. */
+  onFree(group: string): void {
+    this.waiting.onFree(group)
+  }
+
+  /** Its link is lost: who waits for its word waits in vain. */
+  onUnlinked(member: Member): void {
+    this.waiting.onUnlinked(member)
+  }
+
+  onForgotten(member: Member): void {
+    for (const [id, confirmation] of this.confirmations)
+      if (confirmation.awaited.delete(member)) {
+        confirmation.unconfirmed++
+        this.confirm(id, confirmation)
+      }
+  }
+
+  close(): void {
+    const { context } = this
+    for (const { frames, done, subject } of this.early.drain()) {
+      context.drop("closed", 1, sizeOf(frames), { subject })
+      const tally = new Tally()
+      tally.drop("closed")
+      done?.(tally.done())
+    }
+    this.waiting.close()
+    for (const [id, confirmation] of this.confirmations) {
+      confirmation.unconfirmed += confirmation.awaited.size
+      confirmation.awaited.clear()
+      this.confirm(id, confirmation)
+    }
+  }
+
+  private toPlain({ plain }: Route, frames: Uint8Array[]): Receipt {
+    const { interest } = this.context
+    if (interest.dirty) interest.flush()
+    frames.unshift(PLAIN_HEAD)
+    let tally: Tally | undefined
+    for (let i = 0; i < plain.length; i++) {
+      const member = plain[i]!
+      const posted = member.post(frames)
+      if (posted === "sent" && tally === undefined) continue
+      if (tally === undefined) {
+        tally = new Tally()
+        tally.sent = i
+      }
+      tally.add(posted)
+      this.account(member, posted, frames)
+    }
+    return tally === undefined ? allSent(plain.length) : tally.done()
+  }
+
+  private route(route: Route, subject: string, frames: Uint8Array[], options: PublishOptions): Promise<Receipt> {
+    if (options.confirm === true) return this.confirmed(route, subject, frames, options)
+    const waits: Promise<Posted>[] = []
+    const tally = this.toAll(route, subject, frames, options, 0, waits)
+    if (waits.length === 0) return resolved(tally.done())
+    return Promise.all(waits).then((all) => {
+      for (const posted of all) tally.add(posted)
+      return tally.done()
+    })
+  }
+
+  private async confirmed(
+    route: Route,
+    subject: string,
+    frames: Uint8Array[],
+    options: PublishOptions,
+  ): Promise<Receipt> {
+    const id = (this.lastConfirmation = (this.lastConfirmation % 0xffff_fffe) + 1)
+    const chosen = new Set<Member>()
+    const waits: Promise<Posted>[] = []
+    const tally = this.toAll(route, subject, frames, options, id, waits, chosen)
+    return new Promise((resolve) => {
+      const expire = (): void => {
+        confirmation.unconfirmed += confirmation.awaited.size
+        confirmation.awaited.clear()
+        this.confirm(id, confirmation)
+      }
+      const confirmation: Confirmation = {
+        awaited: chosen,
+        tally,
+        confirmed: tally.sent - chosen.size,
+        unconfirmed: 0,
+        timer: this.context.clock.timeout(expire, PATIENCE),
+        resolve,
+      }
+      this.confirmations.set(id, confirmation)
+      void Promise.all(waits).then((all) => {
+        for (const posted of all) tally.add(posted)
+        this.confirm(id, confirmation)
+      })
+    })
+  }
+
+  private confirm(id: number, confirmation: Confirmation): void {
+    if (confirmation.awaited.size > 0 || this.confirmations.get(id) !== confirmation) return
+    this.confirmations.delete(id)
+    confirmation.timer.cancel()
+    const { tally, confirmed, unconfirmed, resolve } = confirmation
+    resolve(tally.done({ confirmed, unconfirmed }))
+  }
+
+  /** Picks for each group, then one message for each member. */
+  private toAll(
+    { plain, ownPlain, groups }: Route,
+    subject: string,
+    frames: readonly Uint8Array[],
+    { onFull = "drop", echo = true }: PublishOptions,
+    confirm = 0,
+    waits?: Promise<Posted>[],
+    chosen?: Set<Member>,
+  ): Tally {
+    const { context } = this
+    if (context.interest.dirty) context.interest.flush()
+    const tally = new Tally()
+    const picked = new Map<Party, string[]>()
+    for (const { name, parties } of groups) {
+      const party = context.groups.pick(echo ? parties : parties.filter((each) => each !== undefined), name)
+      if (party !== null) {
+        const names = picked.get(party)
+        if (names === undefined) picked.set(party, [name])
+        else names.push(name)
+      } else if (onFull === "wait" && waits !== undefined) waits.push(this.waiting.enqueue(name, frames, subject))
+      else {
+        tally.drop("busy")
+        context.drop("busy", 1, sizeOf(frames), { subject })
+      }
+    }
+    const plainHead = confirm === 0 ? PLAIN_HEAD : publishHead(true, [], confirm)
+    const common = plain.length > 0 ? [plainHead, ...frames] : undefined
+    for (const member of plain) {
+      const names = picked.get(member)
+      picked.delete(member)
+      const message = names === undefined ? common! : [publishHead(true, names, confirm), ...frames]
+      this.post(member, message, subject, onFull, tally, waits)
+      chosen?.add(member)
+    }
+    const ownGroups = picked.get(undefined) ?? []
+    picked.delete(undefined)
+    for (const [member, names] of picked) {
+      this.post(member!, [publishHead(false, names, confirm), ...frames], subject, onFull, tally, waits)
+      chosen?.add(member!)
+    }
+    const ownToo = ownPlain && echo
+    if (ownToo || ownGroups.length > 0) {
+      const { local, self } = context
+      const taken = this.deliverOwn((content) => {
+        if (ownToo) local.deliver(content, self, false)
+        for (const name of ownGroups) local.deliverTo(name, content, self, true)
+      }, frames)
+      tally.add(taken ? "sent" : "full")
+    }
+    return tally
+  }
+
+  private post(
+    member: Member,
+    message: Message,
+    subject: string,
+    onFull: OnFull,
+    tally: Tally,
+    waits: Promise<Posted>[] | undefined,
+  ): void {
+    const posted = this.waiting.post(member, message, subject, onFull)
+    if (typeof posted !== "string") {
+      waits?.push(posted)
+      return
+    }
+    tally.add(posted)
+    this.account(member, posted, message)
+  }
+
+  /** To one of a group that has room; null where nobody has. */
+  private give(group: string, frames: readonly Uint8Array[], subject: string): Posted | null {
+    const { context } = this
+    const parties = context.routes.of(subject).groups.find(({ name }) => name === group)?.parties ?? []
+    const party = context.groups.pick(parties, group)
+    if (party === null) return null
+    if (party !== undefined) return party.post([publishHead(false, [group], 0), ...frames])
+    this.deliverOwn((content) => context.local.deliverTo(group, content, context.self, true), frames)
+    return "sent"
+  }
+
+  /** Our own subscribers get it when this turn's callback is done: never from inside `publish`. */
+  private deliverOwn(deliver: (content: Content) => void, frames: readonly Uint8Array[]): boolean {
+    const { own, context } = this
+    if (own.length >= MAX_OWN) {
+      context.drop("full", 1, sizeOf(frames))
+      return false
+    }
+    own.push(() => deliver(decodeContent(frames, 0, this.context.reading)))
+    if (own.length === 1)
+      context.clock.microtask(() => {
+        for (const each of own.splice(0)) each()
+      })
+    return true
+  }
+
+  private account(member: Member, posted: Posted, message: Message): void {
+    if (posted === "full" || posted === "too-large") this.context.drop(posted, 1, sizeOf(message), { member })
+  }
+
+  private keep(subject: string, data: unknown, options: PublishOptions, done: Early["done"]): Receipt {
+    const { context } = this
+    checkSubject(subject)
+    const frames = encodeContent(subject, context.codecs.coding(options.codec), data, options.headers)
+    const size = sizeOf(frames)
+    if (this.early.length >= MAX_EARLY || this.earlyBytes + size > MAX_EARLY_BYTES) {
+      context.drop("early", 1, size, { subject })
+      const tally = new Tally()
+      tally.drop("early")
+      return tally.done()
+    }
+    this.early.push({ subject, frames, options, done })
+    this.earlyBytes += size
+    return ONE_WAITS
+  }
+}
+
+/** What a member does with a message for a group that it has no room for. */
+export function returned(group: string, frames: readonly Uint8Array[]): Message {
+  return [groupHead(Kind.RETURN, 0, group), ...frames]
+}

@@ -1,0 +1,24 @@
+/** What the mesh needs of Node, Bun and Deno. */
+import { hostname } from "node:os"
+import type { Platform } from "./contract.ts"
+import { dns, resolveName } from "./discovery/dns.node.ts"
+import { mdns } from "./discovery/mdns.node.ts"
+import { seedsWith } from "./discovery/seeds.ts"
+import { dialable } from "./interfaces.node.ts"
+import { openState } from "./state.node.ts"
+
+export const platform: Platform = {
+  env: process.env,
+  defaultName: `${hostname()}-${process.pid}`,
+  defaultListen: ["tcp://*:0"],
+  // A pod hears no multicast, and asking for it would only mislead.
+  defaultDiscovery: () => (process.env["KUBERNETES_SERVICE_HOST"] === undefined ? [mdns()] : []),
+  dns: (name) => dns(name),
+  seeds: (...endpoints) => seedsWith(resolveName, endpoints),
+  isLocal: (endpoint) =>
+    /^(inproc|ipc):/.test(endpoint) || /^[a-z]+:\/\/(127\.\d+\.\d+\.\d+|\[::1\]|localhost)(:|\/|$)/.test(endpoint),
+  addresses: dialable,
+  keepLocal: (endpoint) => endpoint.replace(/^([a-z]+:\/\/)(\*|0\.0\.0\.0|\[::\])(?=:)/, "$1127.0.0.1"),
+  openState,
+  log: (line) => void process.stderr.write(`${line}\n`),
+}

@@ -1,0 +1,120 @@
+/**
+ * Who is alive. Only the side that dialled a link pings it, and a member starts at most five pings a second over all its
+ * links, so that the interval stretches as the mesh grows; who gets no answer tells the others, who ask at once. So the
+ * bound stays the same at every size. The pings are ZMTP's own (RFC 37), the verdict over a silent dialler is the
+ * session's, by the time-to-live in them.
+ */
+import type { Clock, Timer } from "../clock.ts"
+import { EarshotError } from "../errors.ts"
+import type { Member } from "./member.ts"
+
+/** ms between two pings of one link. */
+export const INTERVAL = 2000
+/** ms after which a silent member is gone. */
+export const BOUND = 6000
+/** ms between any two pings. */
+const PACE = 200
+/** ms after which an unanswered ping is told to the others. */
+const SUSPICION = 2000
+/** ms of further silence once others suspect it too. */
+const CORROBORATED = 2000
+/** A timer so much later than asked for tells of a stopped process: who was asked gets another chance. */
+const LATE = 1000
+
+export interface PulseOwner {
+  /** Linked members. */
+  readonly linked: Iterable<Member>
+  /** Asked, and silent so far: the others should know. */
+  onSuspect(member: Member): void
+}
+
+export class Pulse {
+  private readonly clock: Clock
+  private readonly owner: PulseOwner
+  private timer: Timer | undefined
+  private readonly asked = new Map<Member, Timer>()
+  private line: Member[] = []
+  private lap = 0
+
+  constructor(clock: Clock, owner: PulseOwner) {
+    this.clock = clock
+    this.owner = owner
+  }
+
+  start(): void {
+    if (this.timer === undefined) this.arm(INTERVAL)
+  }
+
+  stop(): void {
+    this.timer?.cancel()
+    this.timer = undefined
+    for (const timer of this.asked.values()) timer.cancel()
+    this.asked.clear()
+  }
+
+  forget(member: Member): void {
+    this.asked.get(member)?.cancel()
+    this.asked.delete(member)
+  }
+
+  /** Asks now, and ends the link after `patience` ms of silence. */
+  probe(member: Member, patience: number = CORROBORATED, tell = false): void {
+    const { clock } = this
+    const session = member.pipe?.session
+    if (session === undefined || !session.ready || this.asked.has(member)) return
+    const since = clock.now()
+    const timeToLive = Math.max(BOUND, 3 * this.interval)
+    session.probe(
+      patience,
+      (_exact, answered) => {
+        if (answered) member.rtt = clock.now() - since
+      },
+      timeToLive,
+    )
+    let told = !tell
+    const heard = (): boolean => member.pipe?.session !== session || (session.lastHeard ?? 0) > since
+    const look = (due: number): void => {
+      const timer = clock.timeout(
+        // What has come in meanwhile is read before anybody is judged.
+        () => clock.immediate(() => judge(due)),
+        due - clock.now(),
+      )
+      this.asked.set(member, timer)
+    }
+    const judge = (due: number): void => {
+      if (!this.asked.has(member) || member.pipe?.session !== session) return
+      if (heard()) return void this.asked.delete(member)
+      if (clock.now() - due > LATE) {
+        this.asked.delete(member)
+        return this.probe(member, patience, tell)
+      }
+      if (!told) {
+        told = true
+        this.owner.onSuspect(member)
+        return look(since + patience)
+      }
+      this.asked.delete(member)
+      session.end(new EarshotError("ETIMEDOUT", `no answer within ${Math.round(clock.now() - since)} ms`))
+    }
+    look(since + (told ? patience : Math.min(patience, SUSPICION)))
+  }
+
+  /** ms between two pings of one link, now. */
+  get interval(): number {
+    return Math.max(INTERVAL, PACE * this.lap)
+  }
+
+  private arm(ms: number): void {
+    this.timer = this.clock.timeout(() => this.tick(), ms)
+  }
+
+  private tick(): void {
+    if (this.line.length === 0) {
+      this.line = [...this.owner.linked].filter(({ dialled, pipe }) => dialled && pipe !== undefined)
+      this.lap = this.line.length
+    }
+    const member = this.line.pop()
+    if (member !== undefined) this.probe(member, BOUND - INTERVAL, true)
+    this.arm(this.lap === 0 ? INTERVAL : this.interval / this.lap)
+  }
+}

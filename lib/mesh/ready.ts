@@ -1,0 +1,47 @@
+/** Waiting until the mesh is as a program needs it. */
+import { EarshotError } from "../errors.ts"
+import type { Hub } from "./hub.ts"
+
+/** What `ready` waits for. */
+export interface ReadyConditions {
+  /** So many others are linked, and their interest is known. */
+  readonly members?: number | undefined
+  /** Somebody subscribes to it, or answers it. */
+  readonly subject?: string | undefined
+  /** ms. Default 10,000; then TIMEOUT. */
+  readonly timeout?: number | undefined
+}
+
+/** Resolves when all of it is true. Rejects TIMEOUT, or EBADF when the mesh is closed. */
+export function ready(hub: Hub, { members = 0, subject, timeout = 10_000 }: ReadyConditions): Promise<void> {
+  hub.checkOpen()
+  if (!(timeout >= 0)) throw new EarshotError("EINVAL", "timeout is a number of milliseconds")
+  if (subject !== undefined) hub.routes.of(subject)
+  const met = (): boolean => {
+    if (members === 0 && subject === undefined) return hub.settled
+    let known = 0
+    for (const member of hub.links.linked) if (member.known) known++
+    return known >= members && (subject === undefined || !hub.routes.of(subject).empty)
+  }
+  if (met()) return Promise.resolve()
+  const { clock } = hub
+  clock.hold()
+  return new Promise<void>((resolve, reject) => {
+    const stop = hub.asking.hope(() => {
+      if (hub.closed) end(() => reject(new EarshotError("EBADF", "the mesh was closed")))
+      else if (met()) end(resolve)
+    })
+    const timer = clock.timeout(() => end(() => reject(new EarshotError("TIMEOUT", explain()))), timeout)
+    const end = (settle: () => void): void => {
+      stop()
+      timer.cancel()
+      settle()
+    }
+    const explain = (): string => {
+      const finding = hub.finder.likeliest
+      const linked = `${hub.links.linkedCount} members are linked`
+      const wanted = subject === undefined ? `${members} were to be` : `nobody takes ${subject}`
+      return `not ready within ${timeout} ms: ${linked}, ${wanted}${finding === undefined ? "" : `; ${finding.evidence}`}`
+    }
+  }).finally(() => clock.release())
+}

@@ -1,0 +1,67 @@
+/**
+ * What was sent to a member and not yet acknowledged, for the case that the link is lost. Both ends count the messages of
+ * a pair of boots (the link keeps their order, so no number travels); one who comes back says how many it has taken.
+ */
+import { sizeOf } from "../bytes.ts"
+import type { Message } from "../contract.ts"
+import { Ring } from "../ring.ts"
+
+/** Per member: messages, and bytes, kept for it. */
+export const KEPT = 4096
+export const KEPT_BYTES: number = 1024 * 1024
+
+export class Replay {
+  /** Counted messages since the two boots met. */
+  sent = 0
+  private readonly kept = new Ring<Message>()
+  private bytes = 0
+  /** Off: it counts, and keeps nothing. */
+  private readonly on: boolean
+
+  constructor(on: boolean) {
+    this.on = on
+  }
+
+  /** How many could be sent again. */
+  get length(): number {
+    return this.kept.length
+  }
+
+  note(message: Message, size: number): void {
+    this.sent++
+    if (!this.on) return
+    this.kept.push(message)
+    this.bytes += size
+    while (this.kept.length > KEPT || (this.bytes > KEPT_BYTES && this.kept.length > 0)) this.shift()
+  }
+
+  /** The other side has taken so many in all. A count that can't be is ignored. */
+  acknowledge(taken: number): void {
+    if (taken > this.sent) return
+    for (let first = this.sent - this.kept.length; first < taken; first++) this.shift()
+  }
+
+  /** Taken back before it left: it was never sent. */
+  recall(message: Message): void {
+    this.sent--
+    if (this.kept.remove(message)) this.bytes -= sizeOf(message)
+  }
+
+  /** After a loss: what comes next for one who has taken so many, and how many before that are missing for good. */
+  resume(taken: number): { readonly missing: number; readonly messages: Message[] } {
+    this.acknowledge(taken)
+    return { missing: Math.max(0, this.sent - this.kept.length - taken), messages: this.kept.toArray() }
+  }
+
+  /** Gives up what is kept: how many. */
+  clear(): number {
+    const { length } = this.kept
+    this.kept.clear()
+    this.bytes = 0
+    return length
+  }
+
+  private shift(): void {
+    this.bytes -= sizeOf(this.kept.shift()!)
+  }
+}

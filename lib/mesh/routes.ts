@@ -1,0 +1,81 @@
+/** From a subject to those who get a message about it: made once per subject, until the interest in it changes. */
+import type { Wish, Wishes } from "./interest.ts"
+import type { Member } from "./member.ts"
+import { checkSubject } from "./subject.ts"
+import { SubjectTable } from "./subject-table.ts"
+
+/** A member, or ourselves. */
+export type Party = Member | undefined
+
+/** Those of whom one gets each message. */
+export interface Group {
+  readonly name: string
+  readonly parties: readonly Party[]
+}
+
+export interface Route {
+  /** Other members that get every message. */
+  readonly plain: readonly Member[]
+  /** We do, too. */
+  readonly ownPlain: boolean
+  readonly groups: readonly Group[]
+  /** Members that get a copy of each request: those in `plain` for other reasons than to answer. */
+  readonly watching: readonly Member[]
+  readonly ownWatching: boolean
+  /** Who answers requests: one group for each name, `undefined` for those that are in none. */
+  readonly servers: readonly { readonly queue: string | undefined; readonly parties: readonly Party[] }[]
+  /** Nobody at all. */
+  readonly empty: boolean
+}
+
+export class Routes implements Wishes {
+  readonly table: SubjectTable<Wish, Route> = new SubjectTable(derive)
+
+  add(pattern: string, wish: Wish): void {
+    this.table.add(pattern, wish)
+  }
+
+  remove(pattern: string, wish: Wish): void {
+    this.table.remove(pattern, wish)
+  }
+
+  /** Throws INVALID_SUBJECT. */
+  of(subject: string): Route {
+    return this.table.lookup(subject)
+  }
+}
+
+function derive(wishes: readonly Wish[], subject: string): Route {
+  checkSubject(subject)
+  const plain = new Set<Party>()
+  const watching = new Set<Party>()
+  const groups = new Map<string, Set<Party>>()
+  const servers = new Map<string | undefined, Set<Party>>()
+  for (const { member, queue, responds } of wishes) {
+    if (responds) put(servers, queue, member)
+    if (queue !== undefined) put(groups, queue, member)
+    else {
+      plain.add(member)
+      if (!responds) watching.add(member)
+    }
+  }
+  return {
+    plain: others(plain),
+    ownPlain: plain.has(undefined),
+    groups: [...groups].map(([name, parties]) => ({ name, parties: [...parties] })),
+    watching: others(watching),
+    ownWatching: watching.has(undefined),
+    servers: [...servers].map(([queue, parties]) => ({ queue, parties: [...parties] })),
+    empty: plain.size === 0 && groups.size === 0,
+  }
+}
+
+function put<Key>(sets: Map<Key, Set<Party>>, key: Key, party: Party): void {
+  const set = sets.get(key)
+  if (set === undefined) sets.set(key, new Set([party]))
+  else set.add(party)
+}
+
+function others(parties: Set<Party>): Member[] {
+  return [...parties].filter((party) => party !== undefined)
+}

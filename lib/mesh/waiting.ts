@@ -1,0 +1,153 @@
+/** Messages that a member, or a queue group, has no room for: what `onFull` says is done with them. */
+import { sizeOf } from "../bytes.ts"
+import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
+import { Ring } from "../ring.ts"
+import type { Context } from "./context.ts"
+import type { Member, Posted } from "./member.ts"
+import { Kind } from "./wire.ts"
+
+/** When a link is full. `wait`: `publish` resolves later. `conflate`: the newest of each subject. */
+export type OnFull = "drop" | "wait" | "drop-oldest" | "conflate" | "disconnect"
+
+/** Messages, and bytes, that wait for one member or one group. */
+const MOST = 1000
+const MOST_BYTES = 8 * 1024 * 1024
+
+interface Waiter {
+  readonly frames: readonly Uint8Array[]
+  readonly subject: string
+  readonly resolve: (posted: Posted) => void
+}
+
+class Line {
+  readonly waiters = new Ring<Waiter>()
+  bytes = 0
+  get full(): boolean {
+    return this.waiters.length >= MOST || this.bytes >= MOST_BYTES
+  }
+  push(waiter: Waiter): void {
+    this.waiters.push(waiter)
+    this.bytes += sizeOf(waiter.frames)
+  }
+  shift(): Waiter {
+    const waiter = this.waiters.shift()!
+    this.bytes -= sizeOf(waiter.frames)
+    return waiter
+  }
+}
+
+export class Waiting {
+  private readonly context: Context
+  /** To one of a group; null where nobody has room. */
+  private readonly give: (group: string, frames: readonly Uint8Array[], subject: string) => Posted | null
+  private readonly members = new Map<Member, Line>()
+  private readonly groups = new Map<string, Line>()
+  /** Of messages that a newer one may replace. */
+  private readonly subjects = new WeakMap<Message, string>()
+
+  constructor(
+    context: Context,
+    give: (group: string, frames: readonly Uint8Array[], subject: string) => Posted | null,
+  ) {
+    this.context = context
+    this.give = give
+  }
+
+  /** A promise only for `wait`. */
+  post(member: Member, message: Message, subject: string, onFull: OnFull): Posted | Promise<Posted> {
+    if (onFull === "wait" && this.members.has(member)) return this.wait(member, message, subject)
+    if (onFull === "conflate" && this.older(member, subject)) this.subjects.set(message, subject)
+    const posted = member.post(message)
+    if (onFull === "conflate" && posted === "sent") this.subjects.set(message, subject)
+    if (posted !== "full" || onFull === "drop") return posted
+    if (onFull === "wait") return this.wait(member, message, subject)
+    if (onFull === "disconnect") {
+      member.pipe?.close(new EarshotError("LIMIT", "too slow for what it subscribes to"))
+      return "full"
+    }
+    // The oldest makes room.
+    const oldest = member.pipe?.unsent().find((each) => each[0]![0] === Kind.PUBLISH)
+    if (oldest === undefined || !member.pipe!.recall(oldest)) return "full"
+    member.replay.recall(oldest)
+    this.context.drop("full", 1, sizeOf(oldest), { member })
+    return member.post(message)
+  }
+
+  /** For a group in which nobody has room now. Resolves when it was handed to somebody. */
+  enqueue(group: string, frames: readonly Uint8Array[], subject: string): Promise<Posted> {
+    return new Promise((resolve) => {
+      let line = this.groups.get(group)
+      if (line === undefined) {
+        // Somebody else may have room for what was returned.
+        const posted = this.give(group, frames, subject)
+        if (posted !== null && posted !== "full") return resolve(posted)
+        this.groups.set(group, (line = new Line()))
+      }
+      if (line.full) {
+        this.context.drop("busy", 1, sizeOf(frames), { subject })
+        return resolve("full")
+      }
+      line.push({ frames, subject, resolve })
+    })
+  }
+
+  onRoom(member: Member): void {
+    const line = this.members.get(member)
+    if (line === undefined) return
+    while (line.waiters.length > 0) {
+      const { frames } = line.waiters.peek()!
+      const posted = member.post(frames as Message)
+      if (posted === "full") return
+      line.shift().resolve(posted)
+    }
+    this.members.delete(member)
+  }
+
+  onFree(group: string): void {
+    const line = this.groups.get(group)
+    if (line === undefined) return
+    while (line.waiters.length > 0) {
+      const { frames, subject } = line.waiters.peek()!
+      const posted = this.give(group, frames, subject)
+      if (posted === null || posted === "full") return
+      line.shift().resolve(posted)
+    }
+    this.groups.delete(group)
+  }
+
+  /** What waits for it is kept for it, or lost, as everything else. */
+  onUnlinked(member: Member): void {
+    this.onRoom(member)
+  }
+
+  close(): void {
+    for (const lines of [this.members, this.groups])
+      for (const line of lines.values())
+        for (const { frames, subject, resolve } of line.waiters.drain()) {
+          this.context.drop("closed", 1, sizeOf(frames), { subject })
+          resolve("gone")
+        }
+    this.members.clear()
+    this.groups.clear()
+  }
+
+  private wait(member: Member, message: Message, subject: string): Promise<Posted> {
+    let line = this.members.get(member)
+    if (line === undefined) this.members.set(member, (line = new Line()))
+    if (line.full) {
+      this.context.drop("full", 1, sizeOf(message), { member })
+      return Promise.resolve("full")
+    }
+    return new Promise((resolve) => line.push({ frames: message, subject, resolve }))
+  }
+
+  /** Takes back an older one of the same subject that has not left yet. */
+  private older(member: Member, subject: string): boolean {
+    const old = member.pipe?.unsent().find((each) => this.subjects.get(each) === subject)
+    if (old === undefined || !member.pipe!.recall(old)) return false
+    member.replay.recall(old)
+    this.context.drop("conflated", 1, sizeOf(old), { member, subject })
+    return true
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * The first frame of everything that travels on a link: its kind, its flags, and a few fixed fields. PROTOCOL.md is the
+ * specification; a number here never changes its meaning.
+ */
+import { EMPTY, allocate, decodeText, encodeText } from "../bytes.ts"
+import { EarshotError } from "../errors.ts"
+
+/** The version this code speaks. The same major always links. */
+export const MAJOR = 1
+export const MINOR = 0
+
+export const Kind = {
+  // Before a link is welcome.
+  ASK: 1,
+  HELLO: 2,
+  WELCOME: 3,
+  REFUSE: 4,
+  // Who wants what.
+  INTEREST: 8,
+  BARRIER: 9,
+  DIGEST: 10,
+  RESEND: 11,
+  DENIED: 12,
+  // Traffic. PUBLISH, REPLY and RETURN are counted, acknowledged and replayed.
+  PUBLISH: 16,
+  REPLY: 17,
+  REQUEST: 18,
+  ACCEPT: 19,
+  CANCEL: 20,
+  CONFIRM: 21,
+  LOAD: 22,
+  TAKEN: 23,
+  GAP: 24,
+  SYNC: 25,
+  SYNCED: 26,
+  RETURN: 27,
+  // The mesh about itself.
+  MEMBERS: 32,
+  RECORDS: 33,
+  UPDATE: 34,
+  DRAINING: 35,
+  GOODBYE: 36,
+  SUSPECT: 37,
+} as const
+
+/** Flags of PUBLISH. */
+export const PLAIN = 1
+export const GROUPS = 2
+export const CONFIRMED = 4
+/** A copy of a request, for those who don't answer. */
+export const COPY = 8
+/** Flags of REPLY. */
+export const FAILED = 1
+/** Flags of REQUEST. */
+export const GROUP = 1
+/** Flags of INTEREST: forget what was said before. */
+export const RESET = 1
+/** Flags of LOAD. */
+export const FULL = 1
+
+/** Longest name of a queue group, in bytes. */
+export const MAX_GROUP = 255
+
+export const counted = (kind: number): boolean => kind === Kind.PUBLISH || kind === Kind.REPLY || kind === Kind.RETURN
+
+/** A head without fields. */
+export function bare(kind: number, flags = 0): Uint8Array {
+  const head = allocate(2)
+  head[0] = kind
+  head[1] = flags
+  return head
+}
+
+/** A head with one number, as ACCEPT, CANCEL, CONFIRM, TAKEN, GAP, SYNC and SYNCED have. */
+export function numbered(kind: number, flags: number, number: number): Uint8Array {
+  const head = allocate(6)
+  head[0] = kind
+  head[1] = flags
+  writeNumber(head, 2, number)
+  return head
+}
+
+/** For subscribers that are in no queue group: the most frequent of all heads. */
+export const PLAIN_HEAD: Uint8Array = bare(Kind.PUBLISH, PLAIN)
+/** For those who watch requests go by. */
+export const COPY_HEAD: Uint8Array = bare(Kind.PUBLISH, PLAIN | COPY)
+
+/** Of a PUBLISH: `groups` were picked for this member; `confirm` is what it is to answer with, 0 for nothing. */
+export function publishHead(plain: boolean, groups: readonly string[], confirm: number): Uint8Array {
+  const names = groups.map(groupName)
+  const size =
+    2 + (confirm > 0 ? 4 : 0) + (names.length > 0 ? names.reduce((sum, { length }) => sum + 1 + length, 1) : 0)
+  const head = allocate(size)
+  head[0] = Kind.PUBLISH
+  head[1] = (plain ? PLAIN : 0) | (names.length > 0 ? GROUPS : 0) | (confirm > 0 ? CONFIRMED : 0)
+  let at = 2
+  if (confirm > 0) {
+    writeNumber(head, at, confirm)
+    at += 4
+  }
+  if (names.length > 0) {
+    head[at++] = names.length
+    for (const name of names) at = writeName(head, at, name)
+  }
+  return head
+}
+
+/** `timeout`: ms that are left, 0 for no limit. `group`: undefined for a server that is in none. */
+export function requestHead(id: number, timeout: number, group: string | undefined): Uint8Array {
+  const name = group === undefined ? EMPTY : groupName(group)
+  const head = allocate(10 + (group === undefined ? 0 : 1 + name.length))
+  head[0] = Kind.REQUEST
+  head[1] = group === undefined ? 0 : GROUP
+  writeNumber(head, 2, id)
+  writeNumber(head, 6, Math.min(0xffff_ffff, Math.ceil(timeout)))
+  if (group !== undefined) writeName(head, 10, name)
+  return head
+}
+
+/** LOAD and RETURN. */
+export function groupHead(kind: number, flags: number, group: string): Uint8Array {
+  const name = groupName(group)
+  const head = allocate(3 + name.length)
+  head[0] = kind
+  head[1] = flags
+  writeName(head, 2, name)
+  return head
+}
+
+/** The number behind the first two bytes. Throws EPROTO where there is none. */
+export function numberAt(head: Uint8Array, at: number): number {
+  if (head.length < at + 4) throw malformed()
+  return ((head[at]! << 24) | (head[at + 1]! << 16) | (head[at + 2]! << 8) | head[at + 3]!) >>> 0
+}
+
+/** The name at `at`. */
+export function nameAt(head: Uint8Array, at: number): string {
+  const end = at + 1 + (head[at] ?? 0)
+  if (at >= head.length || end > head.length) throw malformed()
+  return decodeText(head.subarray(at + 1, end))
+}
+
+/** The groups of a PUBLISH. */
+export function groupsOf(head: Uint8Array): string[] {
+  let at = 2 + (head[1]! & CONFIRMED ? 4 : 0)
+  const groups: string[] = []
+  for (let left = head[at++] ?? 0; left > 0; left--) {
+    groups.push(nameAt(head, at))
+    at += 1 + head[at]!
+  }
+  return groups
+}
+
+function groupName(group: string): Uint8Array {
+  const name = encodeText(group)
+  if (name.length > MAX_GROUP) throw new EarshotError("EINVAL", "the name of a queue group is over 255 bytes")
+  return name
+}
+
+function writeName(head: Uint8Array, at: number, name: Uint8Array): number {
+  head[at] = name.length
+  head.set(name, at + 1)
+  return at + 1 + name.length
+}
+
+function writeNumber(head: Uint8Array, at: number, number: number): void {
+  head[at] = number >>> 24
+  head[at + 1] = number >>> 16
+  head[at + 2] = number >>> 8
+  head[at + 3] = number
+}
+
+function malformed(): EarshotError {
+  return new EarshotError("EPROTO", "the head of a mesh message is too short")
+}
