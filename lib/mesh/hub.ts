@@ -29,20 +29,7 @@ import { Settling, type SettlingOwner } from "./settling.ts"
 import { SubjectCache } from "./subject-bytes.ts"
 import type { Subscription, SubscriptionOwner } from "./subscription.ts"
 import { Syncs } from "./syncs.ts"
-import {
-  CONFIRMED,
-  COPY,
-  FULL,
-  GROUPS,
-  Kind,
-  PLAIN,
-  bare,
-  groupHead,
-  groupsOf,
-  nameAt,
-  numberAt,
-  numbered,
-} from "./wire.ts"
+import { FULL, Kind, bare, groupHead, nameAt } from "./wire.ts"
 
 /** Who this member is; may change once, when another living member has its id. */
 export interface Identity {

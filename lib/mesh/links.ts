@@ -13,7 +13,7 @@ import { Doors, type DoorsOwner, type Outcome, type Standing } from "./doors.ts"
 import { Ends, insist, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
-import { readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
+import { VERSION, readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
 import { Member } from "./member.ts"
 import { BOUND, Pulse, type PulseOwner } from "./pulse.ts"
 import { Reach, type ReachOwner } from "./reach.ts"
@@ -315,7 +315,9 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
       case Kind.RECORDS:
         return body && this.gossip.onRecords(body)
       case Kind.UPDATE: {
-        const known = readIntroduction(writeIntroduction({ ...EMPTY, ...readMap(body), id: member.id }))
+        const known = readIntroduction(
+          writeIntroduction({ version: VERSION, network: "", ...readMap(body), id: member.id }),
+        )
         member.revise(known)
         return this.owner.onUpdate(member)
       }
@@ -387,9 +389,6 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     for (const [id, member] of this.members) if (member.present) yield [id, member]
   }
 }
-
-/** What an UPDATE may leave out. */
-const EMPTY: Partial<Introduction> = { version: [1, 0], network: "" }
 
 const isBoot = (member: Member, epoch: number, nonce: string): boolean =>
   member.epoch === epoch && member.nonce === nonce
