@@ -344,6 +344,35 @@ t.test("fault 12: one member is one candidate, whatever it was heard by", async 
   t.strictSame(await hears(a, { id }), ["tcp://127.0.0.1:7001"])
 })
 
+t.test("what the mesh itself throws while it is told ends nothing, and is not kept quiet", async (t) => {
+  const port = await freePort()
+  const speaker = await Speaker.start(t, port)
+  const a = await member(t, port)
+  const found = a.host.found.bind(a.host)
+  a.host.found = (candidate) => {
+    a.host.found = found
+    throw new Error(`no place for ${candidate.id}`)
+  }
+  await until("its announcement", () => speaker.records.length > 0)
+  const [first, second] = [{ id: freshId(systemClock) }, { id: freshId(systemClock) }]
+  await speaker.say(announcement(first.id, NETWORK, 7001))
+  await speaker.say(announcement(second.id, NETWORK, 7002))
+  await hears(a, second)
+  t.match(a.host.findings, [{ key: "mdns-packet", evidence: new RegExp(`no place for ${first.id}`) }])
+})
+
+t.test("silence is told after 15 s", async (t) => {
+  const clock = virtualClock()
+  const port = await freePort()
+  const speaker = await Speaker.start(t, port)
+  const a = await member(t, port, {}, clock)
+  await until("its announcement", () => speaker.records.length > 0)
+  await clock.advance(6000)
+  t.strictSame(a.host.findings, [])
+  await clock.advance(12_000)
+  t.match(a.host.findings, [{ key: "mdns-silent", evidence: /no other member was heard .* lo/ }])
+})
+
 t.test("where many are, some answer", async (t) => {
   const port = await freePort()
   const speaker = await Speaker.start(t, port)

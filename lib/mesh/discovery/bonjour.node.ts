@@ -52,8 +52,10 @@ export interface PlaceHost {
   seen(sighting: Sighting, source: string): void
   /** Members that were heard lately, on any interface: when they are many. */
   heard(): number
-  /** Somebody said too much: packets are not read. */
+  /** So many packets come that some are not read. */
   flooded(): void
+  /** Reading a packet threw, whoever is to blame. */
+  upset(error: unknown): void
   /** The place is of no more use; it has closed itself. */
   failed(error: Error): void
 }
@@ -217,7 +219,8 @@ class Place implements MulticastPlace {
       if (event !== "message") return emit(event, ...rest)
       try {
         return this.concerns(rest[1] as Sender) && emit(event, ...rest)
-      } catch {
+      } catch (error) {
+        this.host.upset(error)
         return false
       }
     }

@@ -3,8 +3,8 @@
  * reported, by whom it is heard decides nothing, and whoever has a link asks no more.
  */
 import type { Timer } from "../../clock.ts"
-import type { Discovery, DiscoveryHost } from "../contract.ts"
-import { inUrl, type OwnAddress, ownAddresses, sameNetwork } from "../interfaces.node.ts"
+import type { Discovery, DiscoveryHost, Finding } from "../contract.ts"
+import { inUrl, onlyVirtual, type OwnAddress, ownAddresses, sameNetwork } from "../interfaces.node.ts"
 import { type Advert, type MulticastPlace, openPlace, type PlaceHost } from "./bonjour.node.ts"
 import type { Sighting } from "./sighting.node.ts"
 
@@ -39,6 +39,12 @@ const FRESH = 30_000
 /** Bytes of all keys and values of what is announced. */
 const MOST_TEXT = 200
 
+const onlyVirtualFound: Finding = {
+  key: "mdns-virtual",
+  evidence: "all network interfaces but loopback are virtual, as in a container: multicast does not leave it",
+  cure: "use dns() or seeds()",
+}
+
 /** Finds members by multicast DNS, and lets them find us: on loopback, and if the mesh is open on the LAN. */
 export function mdns(options: MdnsOptions = {}): Discovery {
   return new Mdns(options)
@@ -56,6 +62,7 @@ class Mdns implements Discovery {
   private own: readonly OwnAddress[] = []
   private readonly members = new Map<string, Heard>()
   private asked = 0
+  private heardOwn = false
   private question: Timer | undefined
   private look: Timer | undefined
   /** Ends the first round; later undefined. */
@@ -103,6 +110,7 @@ class Mdns implements Discovery {
     this.lookIn(LOOK)
     const all = ownAddresses(this.interfaces).filter(({ family }) => family === 4)
     this.own = host.self.open ? all : all.filter(({ loopback }) => loopback)
+    if (host.self.open && this.interfaces === undefined && onlyVirtual()) host.note(onlyVirtualFound)
     const wanted = new Map(this.own.map((own) => [keyOf(own), own]))
     for (const [key, place] of this.places) {
       if (wanted.has(key)) continue
@@ -122,11 +130,12 @@ class Mdns implements Discovery {
     const { host } = this
     if (host === undefined) return
     this.places.set(key, undefined)
+    const where = `${own.interface} (${own.address})`
     const failed = (error: Error): void => {
       this.places.delete(key)
       host.note({
         key: "mdns-interface",
-        evidence: `multicast DNS does not work on ${own.interface} (${own.address}): ${error.message}`,
+        evidence: `multicast DNS does not work on ${where}: ${error.message}`,
         cure: "use seeds() or dns(), or let the program that holds the UDP port share it",
       })
     }
@@ -134,8 +143,9 @@ class Mdns implements Discovery {
       clock: host.clock,
       seen: (sighting, source) => this.seen(own, sighting, source),
       heard: () => this.members.size,
-      flooded: () =>
-        host.note({ key: "mdns-flood", evidence: `too many mDNS packets on ${own.interface} to read them all` }),
+      flooded: () => host.note({ key: "mdns-flood", evidence: `more mDNS packets on ${where} than are read` }),
+      upset: (error) =>
+        host.note({ key: "mdns-packet", evidence: `a packet on ${where} led to an error: ${String(error)}` }),
       failed: (error) => {
         failed(error)
         this.lookIn(AFTER_ERROR)
@@ -179,9 +189,18 @@ class Mdns implements Discovery {
     const { host } = this
     if (host === undefined) return
     this.question?.cancel()
+    if (this.asked === QUESTIONS.length && host.linked === 0 && this.members.size === 0) host.note(this.silence())
     if (host.linked === 0 || this.asked === 0) for (const place of this.places.values()) place?.ask()
     const wait = QUESTIONS[Math.min(this.asked++, QUESTIONS.length - 1)]!
     this.question = host.clock.timeout(() => this.askOn(), wait * (1 + host.clock.random() / 10))
+  }
+
+  private silence(): Finding {
+    return {
+      key: "mdns-silent",
+      evidence: `no other member was heard by multicast DNS on ${this.own.map(({ interface: name }) => name).join(", ")}${this.heardOwn ? "" : ", nor did our own packets come back"}`,
+      cure: "access points that isolate their guests, IGMP snooping and firewalls (UDP port 5353) stop multicast: give a seed, or use dns()",
+    }
   }
 
   // --- Answers ---
@@ -207,7 +226,8 @@ class Mdns implements Discovery {
   private seen(own: OwnAddress, sighting: Sighting, source: string): void {
     const { host } = this
     const { id, network, version, gone } = sighting
-    if (host === undefined || id === host.self.id) return
+    if (host === undefined) return
+    if (id === host.self.id) return void (this.heardOwn = true)
     if (gone) {
       if (this.members.delete(id)) host.lost?.(id)
       return
