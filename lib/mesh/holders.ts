@@ -1,79 +1,82 @@
-/** Up to here it is quicker to look through an array than through a map or a set. */
-export const FEW = 16
+/**
+ * Who stands under one pattern: at least one value, and none twice. Mostly there is exactly one, and then it stands for
+ * itself: tables are large, and an object for each would be a third of their memory and of the time of a search.
+ */
+export type Holders<Value extends {}> = Value | Several<Value>
 
-/** Who stands under one pattern: at least one value, mostly exactly one, and no value twice. */
-export class Holders<Value> {
-  /** Any of them: for most patterns all there is. */
-  first: Value
-  /** The others. */
-  more: Value[] | undefined
-  /** Where in `more` each is, once they are many. */
+/** Up to here it is quicker to look through an array than through a map or a set. */
+const FEW = 16
+
+/** Two values or more. */
+class Several<Value extends {}> {
+  readonly values: Value[]
+  /** Where in `values` each is, once they are many. */
   private places: Map<Value, number> | undefined
 
-  constructor(first: Value) {
-    this.first = first
-    this.more = undefined
+  constructor(values: Value[]) {
+    this.values = values
     this.places = undefined
   }
 
-  has(value: Value): boolean {
-    return value === this.first || this.placeOf(value) !== -1
+  placeOf(value: Value): number {
+    return this.places === undefined ? this.values.indexOf(value) : (this.places.get(value) ?? -1)
   }
 
-  /** False when it is there already. */
-  add(value: Value): boolean {
-    if (this.has(value)) return false
-    const more = (this.more ??= [])
-    more.push(value)
-    if (this.places !== undefined) this.places.set(value, more.length - 1)
-    else if (more.length > FEW) this.places = new Map(more.map((one, place) => [one, place]))
-    return true
+  /** One that is not there. */
+  add(value: Value): void {
+    this.values.push(value)
+    if (this.places !== undefined) this.places.set(value, this.values.length - 1)
+    else if (this.values.length > FEW) this.places = new Map(this.values.map((one, place) => [one, place]))
   }
 
-  /** What is left when a value that is there has gone; undefined when that was the last. */
-  without(value: Value): this | undefined {
-    const { more, places } = this
-    if (more === undefined) return undefined
-    const place = value === this.first ? -1 : this.placeOf(value)
-    const last = more.pop()!
-    places?.delete(value)
-    if (place === -1) {
-      this.first = last
-      places?.delete(last)
-    } else if (place < more.length) {
-      more[place] = last
-      places?.set(last, place)
-    }
-    if (more.length === 0) this.more = this.places = undefined
-    return this
-  }
-
-  /** All of them, in an array of the caller's own. */
-  values(): Value[] {
-    return this.more === undefined ? [this.first] : [this.first, ...this.more]
-  }
-
-  private placeOf(value: Value): number {
-    if (this.places !== undefined) return this.places.get(value) ?? -1
-    return this.more === undefined ? -1 : this.more.indexOf(value)
+  /** The last one takes the place of the one that goes. */
+  remove(place: number): void {
+    const { values, places } = this
+    const last = values.pop()!
+    places?.delete(values[place] ?? last)
+    if (place === values.length) return
+    values[place] = last
+    places?.set(last, place)
   }
 }
 
+export function holds<Value extends {}>(holders: Holders<Value>, value: Value): boolean {
+  return holders instanceof Several ? holders.placeOf(value) !== -1 : holders === value
+}
+
+/** With one more, which isn't there. What was given must not be used any more. */
+export function including<Value extends {}>(holders: Holders<Value> | undefined, value: Value): Holders<Value> {
+  if (holders === undefined) return value
+  if (!(holders instanceof Several)) return new Several([holders, value])
+  holders.add(value)
+  return holders
+}
+
+/** Without one that is there; undefined when it was the last. What was given must not be used any more. */
+export function excluding<Value extends {}>(holders: Holders<Value>, value: Value): Holders<Value> | undefined {
+  if (!(holders instanceof Several)) return undefined
+  holders.remove(holders.placeOf(value))
+  return holders.values.length === 1 ? holders.values[0] : holders
+}
+
 /** The values of all, each once, in an array of the caller's own. */
-export function valuesOf<Value>(holders: readonly Holders<Value>[]): Value[] {
-  if (holders.length === 0) return []
-  const values = holders[0]!.values()
+export function valuesOf<Value extends {}>(all: readonly Holders<Value>[]): Value[] {
+  const [first] = all
+  if (first === undefined) return []
+  const values = first instanceof Several ? first.values.slice() : [first]
   let known: Set<Value> | undefined
-  const add = (value: Value): void => {
-    if (values.length > FEW) known ??= new Set(values)
-    if (known === undefined ? values.includes(value) : known.has(value)) return
-    known?.add(value)
-    values.push(value)
-  }
-  for (let i = 1; i < holders.length; i++) {
-    const { first, more } = holders[i]!
-    add(first)
-    if (more !== undefined) for (const value of more) add(value)
+  for (let i = 1; i < all.length; i++) {
+    const holders = all[i]!
+    const several = holders instanceof Several
+    if (values.length > FEW || (several && holders.values.length > FEW)) known ??= new Set(values)
+    if (!several) join(values, known, holders)
+    else for (const value of holders.values) join(values, known, value)
   }
   return values
+}
+
+function join<Value>(values: Value[], known: Set<Value> | undefined, value: Value): void {
+  if (known === undefined ? values.includes(value) : known.has(value)) return
+  known?.add(value)
+  values.push(value)
 }

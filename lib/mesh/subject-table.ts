@@ -3,7 +3,7 @@
  *
  * Patterns without wildcards are in one map, the others in a trie; what was made of the values for a subject is kept.
  */
-import { Holders, valuesOf } from "./holders.ts"
+import { excluding, holds, type Holders, including, valuesOf } from "./holders.ts"
 import { RouteCache } from "./route-cache.ts"
 import { SubjectTrie } from "./subject-trie.ts"
 import { hasWildcard, MAX_SUBJECT } from "./subject.ts"
@@ -14,7 +14,7 @@ const CACHE = 4096
  * Patterns must be such as `checkPattern` takes. Subjects may be anything, but only what `checkSubject` takes is matched as
  * MESH.md says; longer than MAX_SUBJECT matches nothing.
  */
-export class SubjectTable<Value, Route> {
+export class SubjectTable<Value extends {}, Route> {
   /** Pairs of a pattern and a value. */
   size = 0
   private readonly derive: (matched: readonly Value[], subject: string) => Route
@@ -67,7 +67,7 @@ export class SubjectTable<Value, Route> {
 
   /** The values whose patterns match, none twice, in an array of the caller's own. */
   match(subject: string): Value[] {
-    if (subject.length > MAX_SUBJECT) return []
+    if (typeof subject !== "string" || subject.length > MAX_SUBJECT) return []
     const hits: Holders<Value>[] = []
     const literal = this.literals.get(subject)
     if (literal !== undefined) hits.push(literal)
@@ -82,22 +82,24 @@ export class SubjectTable<Value, Route> {
 
   /** Every pattern, with the values under it. Not to be changed meanwhile. */
   *patterns(): Generator<[pattern: string, values: Value[]]> {
-    for (const [pattern, holders] of this.literals) yield [pattern, holders.values()]
+    for (const [pattern, holders] of this.literals) yield [pattern, valuesOf([holders])]
     yield* this.wild.patterns()
   }
 
   private insert(pattern: string, value: Value): boolean {
     if (hasWildcard(pattern)) return this.wild.add(pattern, value)
     const holders = this.literals.get(pattern)
-    if (holders !== undefined) return holders.add(value)
-    this.literals.set(pattern, new Holders(value))
+    if (holders !== undefined && holds(holders, value)) return false
+    this.literals.set(pattern, including(holders, value))
     return true
   }
 
   private removeLiteral(pattern: string, value: Value): boolean {
     const holders = this.literals.get(pattern)
-    if (holders?.has(value) !== true) return false
-    if (holders.without(value) === undefined) this.literals.delete(pattern)
+    if (holders === undefined || !holds(holders, value)) return false
+    const left = excluding(holders, value)
+    if (left === undefined) this.literals.delete(pattern)
+    else this.literals.set(pattern, left)
     return true
   }
 }

@@ -8,7 +8,7 @@
  * Takes what `checkPattern` and `checkSubject` take, and so is no deeper than MAX_TOKENS. What a removal leaves empty goes.
  * Where both `*` and a token lead on, a search takes both ways: it visits at most what is stored.
  */
-import { Holders } from "./holders.ts"
+import { excluding, holds, type Holders, including, valuesOf } from "./holders.ts"
 import { isReserved } from "./subject.ts"
 
 const ANY = 0x2a // *
@@ -25,7 +25,7 @@ class Token {
   }
 }
 
-class Node<Value> {
+class Node<Value extends {}> {
   /** Of the pattern that ends here. */
   here: Holders<Value> | undefined
   /** Of the pattern that ends in `>` after this. */
@@ -89,7 +89,7 @@ class Node<Value> {
   }
 }
 
-export class SubjectTrie<Value> {
+export class SubjectTrie<Value extends {}> {
   private readonly root = new Node<Value>()
   private readonly dictionary = new Map<string, Token>()
   /** Of the subject that is looked for: its tokens, as far as the search has come, and where the next begins. */
@@ -104,16 +104,16 @@ export class SubjectTrie<Value> {
     for (let at = 0; ;) {
       const first = pattern.charCodeAt(at)
       if (first === REST) {
-        if (node.rest !== undefined) return node.rest.add(value)
-        node.rest = new Holders(value)
+        if (node.rest !== undefined && holds(node.rest, value)) return false
+        node.rest = including(node.rest, value)
         return true
       }
       const dot = pattern.indexOf(".", at)
       if (first === ANY) node = node.any ??= new Node()
       else node = node.reach(this.token(dot === -1 ? pattern.slice(at) : pattern.slice(at, dot)))
       if (dot === -1) {
-        if (node.here !== undefined) return node.here.add(value)
-        node.here = new Holders(value)
+        if (node.here !== undefined && holds(node.here, value)) return false
+        node.here = including(node.here, value)
         return true
       }
       at = dot + 1
@@ -151,8 +151,8 @@ export class SubjectTrie<Value> {
   private removeFrom(node: Node<Value>, pattern: string, at: number, value: Value): boolean {
     const first = pattern.charCodeAt(at)
     if (first === REST) {
-      if (node.rest?.has(value) !== true) return false
-      node.rest = node.rest.without(value)
+      if (node.rest === undefined || !holds(node.rest, value)) return false
+      node.rest = excluding(node.rest, value)
       return true
     }
     const dot = pattern.indexOf(".", at)
@@ -161,8 +161,8 @@ export class SubjectTrie<Value> {
     const child = first === ANY ? node.any : token && node.child(token)
     if (child === undefined) return false
     if (dot === -1) {
-      if (child.here?.has(value) !== true) return false
-      child.here = child.here.without(value)
+      if (child.here === undefined || !holds(child.here, value)) return false
+      child.here = excluding(child.here, value)
     } else if (!this.removeFrom(child, pattern, dot + 1, value)) return false
     if (!child.empty) return true
     if (token === undefined) node.any = undefined
@@ -197,9 +197,9 @@ export class SubjectTrie<Value> {
   }
 }
 
-function* patternsOf<Value>(node: Node<Value>, before: string): Generator<[string, Value[]]> {
-  if (node.here !== undefined) yield [before.slice(0, -1), node.here.values()]
-  if (node.rest !== undefined) yield [`${before}>`, node.rest.values()]
+function* patternsOf<Value extends {}>(node: Node<Value>, before: string): Generator<[string, Value[]]> {
+  if (node.here !== undefined) yield [before.slice(0, -1), valuesOf([node.here])]
+  if (node.rest !== undefined) yield [`${before}>`, valuesOf([node.rest])]
   if (node.any !== undefined) yield* patternsOf(node.any, `${before}*.`)
   if (node.only !== undefined) yield* patternsOf(node.only, `${before}${node.token!.text}.`)
   if (node.several !== undefined)

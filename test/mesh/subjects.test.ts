@@ -2,7 +2,7 @@
 import * as fc from "fast-check"
 import t from "tap"
 import { EarshotError } from "../../lib/errors.ts"
-import { Holders, valuesOf } from "../../lib/mesh/holders.ts"
+import { excluding, type Holders, holds, including, valuesOf } from "../../lib/mesh/holders.ts"
 import { RouteCache } from "../../lib/mesh/route-cache.ts"
 import { SubjectTable } from "../../lib/mesh/subject-table.ts"
 import {
@@ -194,6 +194,7 @@ t.test("limits, and what a message shows of bad input", async (t) => {
     t.ok(ms < 500, `${name}: looked up 100 times in ${ms} ms`)
   }
   t.same(table.match(hostile["10 MB"]), [], "too long to match anything")
+  t.same(table.match(5 as unknown as string), [], "no text, no match")
 })
 
 t.test("matches() does what the naive matcher does", async (t) => {
@@ -319,6 +320,19 @@ t.test("a million come and go, and leave nothing", async (t) => {
   t.same(contents(table), contents(new SubjectTable(() => 0)), "as if it were new")
 })
 
+t.test("300,000 under one pattern, and under two", async (t) => {
+  const count = 300_000
+  const table = new SubjectTable<number, number>((matched) => matched.length)
+  for (let n = 0; n < count; n++) table.add("a.*", n)
+  t.equal(table.lookup("a.b"), count)
+  for (let n = 0; n < count; n++) table.add("a.>", n)
+  table.add("a.b", 5)
+  t.equal(table.lookup("a.b"), count)
+  for (let n = 0; n < count; n++) if (!table.remove("a.*", (n + 7) % count)) t.fail(`${n} was not there`)
+  t.equal(table.lookup("a.b"), count)
+  t.equal(table.size, count + 1)
+})
+
 t.test("the cache", async (t) => {
   t.test("is used, bounded in subjects and in characters, and keeps what is in use", async (t) => {
     let made = 0
@@ -381,33 +395,41 @@ t.test("the cache", async (t) => {
   })
 })
 
-t.test("Holders does what a set does, small or large", async (t) => {
+t.test("holders do what a set does, few or many", async (t) => {
   const step = fc.record({ value: fc.nat(40), add: fc.boolean() })
+  const steps = fc.array(step, { maxLength: 200 })
+  const play = (
+    steps: readonly { value: number; add: boolean }[],
+    check: boolean,
+  ): [Holders<number>[], Set<number>] => {
+    let holders: Holders<number> | undefined
+    const model = new Set<number>()
+    for (const { value, add } of steps) {
+      if (check) same(holders !== undefined && holds(holders, value), model.has(value))
+      if (add && !model.has(value)) holders = including(holders, value)
+      else if (!add && holders !== undefined && model.has(value)) holders = excluding(holders, value)
+      if (add) model.add(value)
+      else model.delete(value)
+      if (check) same(sorted(holders === undefined ? [] : valuesOf([holders])), sorted(model))
+    }
+    return [holders === undefined ? [] : [holders], model]
+  }
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 200 }), fc.array(fc.nat(40)), (steps, more) => {
-      let holders: Holders<number> | undefined
-      const model = new Set<number>()
-      for (const { value, add } of steps) {
-        if (holders === undefined) {
-          holders = new Holders(value)
-          model.add(value)
-        } else if (add) {
-          same(holders.add(value), !model.has(value))
-          model.add(value)
-        } else if (holders.has(value)) {
-          holders = holders.without(value)
-          model.delete(value)
-        }
-        same(sorted(holders?.values() ?? []), sorted(model))
-        for (let n = 0; n <= 40; n++) same(holders?.has(n) === true, model.has(n))
+    fc.property(steps, fc.array(steps, { maxLength: 6 }), (first, others) => {
+      const [all, model] = play(first, true)
+      let union = model
+      for (const steps of others) {
+        const [more, values] = play(steps, false)
+        all.push(...more)
+        union = new Set([...union, ...values])
       }
-      const all = more.map((value) => new Holders(value))
-      if (holders !== undefined) all.push(holders)
-      same(sorted(valuesOf(all)), sorted(new Set([...more, ...model])))
+      const before = sorted(all.flatMap((holders) => valuesOf([holders])))
+      same(sorted(valuesOf(all)), sorted(union))
+      same(sorted(all.flatMap((holders) => valuesOf([holders]))), before)
     }),
-    { numRuns: 300 },
+    { numRuns: 500 },
   )
-  t.pass("300 histories")
+  t.pass("500 histories")
 })
 
 /** What a table holds on to, apart from its cache. */
