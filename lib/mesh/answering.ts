@@ -27,7 +27,7 @@ export interface Call {
 
 /** Where an answer goes. */
 export interface Answers {
-  reply(content: Content): void
+  reply(content: Content, frames: readonly Uint8Array[]): void
   fail(code: string, text: string): void
 }
 
@@ -125,6 +125,7 @@ export class Answering {
     const remaining = numberAt(head, 6)
     const group = head[1]! & GROUP ? nameAt(head, 10) : undefined
     const content = decodeContent(message, 1, member.reading)
+    if (this.context.relay.ask(member, message, content)) return
     const subscription = this.choose(content.subject, group)
     if (typeof subscription === "string") return this.refuse(member, id, subscription)
     const call = new OpenCall(this.context.clock, content, member, remaining)
@@ -148,6 +149,7 @@ export class Answering {
 
   onCancel(member: Member, head: Uint8Array): void {
     const id = numberAt(head, 2)
+    if (this.context.relay.cancel(member, id)) return
     this.calls.get(member)?.get(id)?.cancel(new EarshotError("ECANCELED", "the asker has given up"))
   }
 
@@ -181,7 +183,7 @@ export class Answering {
           over()
           this.answered++
           // Never from inside the handler's own call.
-          clock.microtask(() => answers.reply(decodeContent(answer, 0, this.context.reading)))
+          clock.microtask(() => answers.reply(decodeContent(answer, 0, this.context.reading), answer))
         },
         fail: (code, text) => {
           over()
@@ -190,6 +192,12 @@ export class Answering {
       })
     })
     return () => call.cancel(new EarshotError("ECANCELED", "the asker has given up"))
+  }
+
+  /** An error as the content of a failed reply. */
+  failed(error: unknown): Uint8Array[] {
+    const { code, text } = failureOf(error)
+    return encodeContent("", this.errors, { code, message: text })
   }
 
   private choose(subject: string, group: string | undefined): Subscription | "BUSY" | "NO_RESPONDERS" {

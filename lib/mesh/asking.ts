@@ -47,8 +47,10 @@ export interface Server {
 
 /** What comes of it: one call of one of these. */
 export interface Asked {
-  readonly resolve: (content: Content, from: MemberInfo) => void
-  readonly reject: (error: unknown) => void
+  /** `frames`: the content as it came, to be passed on. */
+  readonly resolve: (content: Content, from: MemberInfo, frames: readonly Uint8Array[]) => void
+  /** `frames`: what the one who was asked said, where it said something. */
+  readonly reject: (error: unknown, frames?: readonly Uint8Array[]) => void
   /** The server was lost before it accepted, was full, or has nobody who answers: somebody else may. */
   readonly refuse: (error: EarshotError) => void
 }
@@ -127,7 +129,7 @@ export class Asking {
       this.pending.set(id, pending)
       pending.accepted = true
       pending.abort = this.answering.askOwn(subject, frames, queue, remaining, {
-        reply: (content) => this.settle(id, undefined, content),
+        reply: (content, frames) => this.settle(id, undefined, content, frames),
         fail: (code, text) => this.fail(id, code, text),
       })
       return pending
@@ -164,9 +166,10 @@ export class Asking {
     const id = numberAt(head, 2)
     if (this.pending.get(id)?.server.party !== member) return
     const content = decodeContent(message, 1, member.reading)
-    if ((head[1]! & FAILED) === 0) return this.settle(id, member, content)
+    const frames = message.slice(1)
+    if ((head[1]! & FAILED) === 0) return this.settle(id, member, content, frames)
     const { code, message: text } = Object(content.data) as { code?: unknown; message?: unknown }
-    this.fail(id, typeof code === "string" ? code : "REMOTE", typeof text === "string" ? text : "")
+    this.fail(id, typeof code === "string" ? code : "REMOTE", typeof text === "string" ? text : "", frames)
   }
 
   /** Its link is lost. What it had accepted may still be answered: replies are kept for us while the link may come back. */
@@ -198,18 +201,18 @@ export class Asking {
     for (const hope of [...this.hoping]) hope()
   }
 
-  private settle(id: number, party: Party, content: Content): void {
+  private settle(id: number, party: Party, content: Content, frames: readonly Uint8Array[]): void {
     const pending = this.pending.get(id)
     if (pending === undefined || !this.finish(pending)) return
     if (party !== undefined) observe(party, this.context.clock.now() - pending.began)
-    pending.resolve(content, party ?? this.context.self)
+    pending.resolve(content, party ?? this.context.self, frames)
   }
 
-  private fail(id: number, code: string, text: string): void {
+  private fail(id: number, code: string, text: string, frames?: readonly Uint8Array[]): void {
     const pending = this.pending.get(id)
     if (pending === undefined || !this.finish(pending)) return
     if (code === "BUSY" || code === "NO_RESPONDERS") pending.refuse(new EarshotError(code, text || undefined))
-    else pending.reject(remoteError(code, text))
+    else pending.reject(remoteError(code, text), frames)
   }
 
   private lose(member: Member, which: (pending: Pending) => boolean): void {

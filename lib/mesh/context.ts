@@ -8,6 +8,7 @@ import type { OwnInterest } from "./interest.ts"
 import type { Links } from "./links.ts"
 import type { Local } from "./local.ts"
 import type { Member } from "./member.ts"
+import type { Relay } from "./relay.ts"
 import type { Routes } from "./routes.ts"
 
 export interface Context {
@@ -16,6 +17,7 @@ export interface Context {
   readonly routes: Routes
   readonly interest: OwnInterest
   readonly local: Local
+  readonly relay: Relay
   readonly groups: Groups
   readonly codecs: Codecs
   /** For contents that we made ourselves. */

@@ -10,6 +10,7 @@ import { MAJOR } from "./wire.ts"
 
 /** Findings kept, the newest of each key. */
 const MAX_FINDINGS = 256
+const MAX_SPARE = 64
 
 /** What was noticed, how often, and when last (ms on the mesh's clock). */
 export interface Noted extends Finding {
@@ -25,6 +26,8 @@ export class Finder implements DiscoveryHost {
   private readonly discovery: readonly Discovery[]
   private readonly network: string
   private warned = false
+  /** For a leaf, which has one link: who else could carry it. */
+  private readonly spare = new Set<string>()
 
   constructor(hub: Hub, platform: Platform) {
     this.hub = hub
@@ -99,7 +102,23 @@ export class Finder implements DiscoveryHost {
       })
     if (!hub.settings.open && endpoints.length > 0 && !endpoints.some((endpoint) => this.allowed(endpoint)))
       this.warnPrivate(endpoints[0]!)
-    hub.links.reach.found(id, endpoints)
+    this.reach(id, endpoints)
+  }
+
+  /** Another member says that somebody is alive there. */
+  onRecord(id: string, endpoints: readonly string[]): void {
+    this.reach(id, endpoints)
+  }
+
+  /** A leaf has lost the one that carried it. */
+  onAlone(): void {
+    if (this.spare.size > 0) this.hub.links.reach.found(undefined, [...this.spare])
+  }
+
+  private reach(id: string | undefined, endpoints: readonly string[]): void {
+    const { links, leaf } = this.hub
+    if (!leaf || links.linkedCount === 0) return links.reach.found(id, endpoints)
+    for (const endpoint of endpoints) if (this.spare.size < MAX_SPARE) this.spare.add(endpoint)
   }
 
   note(finding: Finding): void {

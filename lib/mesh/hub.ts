@@ -24,12 +24,16 @@ import type { Member } from "./member.ts"
 import type { MeshMessage } from "./message.ts"
 import type { MeshSettings } from "./options.ts"
 import { Outgoing } from "./outgoing.ts"
+import { Relay } from "./relay.ts"
 import { Routes } from "./routes.ts"
 import { Settling, type SettlingOwner } from "./settling.ts"
 import { SubjectCache } from "./subject-bytes.ts"
 import type { Subscription, SubscriptionOwner } from "./subscription.ts"
 import { Syncs } from "./syncs.ts"
 import { FULL, Kind, bare, groupHead, nameAt } from "./wire.ts"
+
+/** Groups of one member that are remembered to be full. */
+const MAX_FULL = 4096
 
 /** Who this member is; may change once, when another living member has its id. */
 export interface Identity {
@@ -47,6 +51,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   readonly reading: ContentContext
   readonly routes: Routes = new Routes()
   readonly local: Local = new Local()
+  readonly relay: Relay
   readonly links: Links
   readonly interest: OwnInterest
   readonly groups: Groups
@@ -78,7 +83,8 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.codecs = new Codecs(settings.codec, settings.codecs)
     this.reading = { codecs: this.codecs, subjects: new SubjectCache() }
     this.links = new Links(clock, transports, this, settings.maxMessageSize)
-    this.interest = new OwnInterest(clock, this.routes, (message) => this.links.tellAll(message))
+    this.relay = new Relay(this)
+    this.interest = new OwnInterest(clock, this.relay, (message) => this.tellMembers(message))
     this.groups = new Groups(clock, this)
     this.incoming = new Incoming(this)
     this.outgoing = new Outgoing(this)
@@ -144,6 +150,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
       features: FEATURES,
       link: 0,
       taken: 0,
+      leaves: this.relay.size,
     }
   }
 
@@ -165,7 +172,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   }
 
   full(group: string): boolean {
-    return this.draining || this.local.full(group)
+    return this.draining || (this.local.full(group) && !this.relay.open(group))
   }
 
   drop(reason: MeshDropReason, count: number, bytes: number, where: { member?: Member; subject?: string } = {}): void {
@@ -209,7 +216,10 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   }
 
   onLoad({ queue }: Subscription): void {
-    if (queue === undefined) return
+    if (queue !== undefined) this.load(queue)
+  }
+
+  private load(queue: string): void {
     const full = this.full(queue)
     if (this.counters.tellLoad(queue, full)) this.links.tellAll([groupHead(Kind.LOAD, full ? FULL : 0, queue)])
     if (!full) this.outgoing.onFree(queue)
@@ -217,6 +227,10 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   onSlow(subscription: Subscription, full: boolean): void {
     this.events.emit("slow", { subject: subscription.pattern, full })
+  }
+
+  private tellMembers(message: Message): void {
+    for (const member of this.links.linked) if (!member.leaf) member.tell(message)
   }
 
   confirmed(timeout: number): Promise<void> {
@@ -232,7 +246,9 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   onLinked(member: Member, resumed: boolean): void {
     this.incoming.onLinked(member, resumed)
-    this.interest.greet(member)
+    if (member.leaf) this.relay.greet(member)
+    else this.interest.greet(member)
+    if (member.leaf) this.links.tellUpdate()
     for (const queue of this.counters.fullGroups()) member.tell([groupHead(Kind.LOAD, FULL, queue)])
     if (this.draining) member.tell([bare(Kind.DRAINING)])
     this.outgoing.onRoom(member)
@@ -240,8 +256,10 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   onUnlinked(member: Member): void {
     this.syncs.onUnlinked(member)
+    this.relay.onUnlinked(member)
     this.outgoing.onUnlinked(member)
     this.asking.onUnlinked(member)
+    if (this.leaf) this.finder.onAlone()
     this.finder.nudge()
     this.settling?.look()
   }
@@ -258,6 +276,8 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   onForgotten(member: Member): void {
     this.incoming.onForgotten(member)
+    this.relay.onForgotten(member)
+    if (member.leaf && !this.closed) this.links.tellUpdate()
     this.answering.onGone(member)
     this.asking.onGone(member)
     this.outgoing.onForgotten(member)
@@ -292,6 +312,10 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.finder.onFailure(endpoint, error)
   }
 
+  onRecord(id: string, endpoints: readonly string[]): void {
+    this.finder.onRecord(id, endpoints)
+  }
+
   onClash(peer: Introduction): void {
     this.finder.onClash(peer)
   }
@@ -319,9 +343,12 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
         return this.syncs.onSynced(member, message[0]!)
       case Kind.LOAD: {
         const group = nameAt(message[0]!, 2)
-        if (message[0]![1]! & FULL) return void (member.full.size < 4096 && member.full.add(group))
-        member.full.delete(group)
-        return this.outgoing.onFree(group)
+        const full = (message[0]![1]! & FULL) !== 0
+        if (!full) member.full.delete(group)
+        else if (member.full.size < MAX_FULL) member.full.add(group)
+        if (member.leaf) this.load(group)
+        else if (!full) this.outgoing.onFree(group)
+        return
       }
       case Kind.INTEREST:
         return this.interested(member, this.incoming.onInterest(member, message))
@@ -332,7 +359,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
       case Kind.DIGEST:
         return this.incoming.onDigest(member, message)
       case Kind.RESEND:
-        return this.interest.resend(member)
+        return member.leaf ? this.relay.resend(member) : this.interest.resend(member)
       case Kind.DENIED:
         return this.events.emit("denied", {
           what: "interest",

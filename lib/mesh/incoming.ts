@@ -20,7 +20,7 @@ export class Incoming {
 
   onLinked(member: Member, resumed: boolean): void {
     if (!resumed || !this.interests.has(member))
-      this.interests.set(member, new TheirInterest(member, this.context.routes))
+      this.interests.set(member, new TheirInterest(member, this.context.relay))
   }
 
   onForgotten(member: Member): void {
@@ -38,11 +38,17 @@ export class Incoming {
     const content = decodeContent(message, 1, member.reading)
     const { local } = this.context
     this.received++
-    if (flags & PLAIN) local.deliver(content, member, (flags & COPY) !== 0)
+    const { relay } = this.context
+    if (flags & PLAIN) {
+      local.deliver(content, member, (flags & COPY) !== 0)
+      relay.pass(member, content, message, (flags & COPY) !== 0)
+    }
     if (flags & GROUPS)
       for (const group of groupsOf(head)) {
         // Who can take it back gives it to another, so that nobody waits behind one that is busy.
         const force = !member.features.has("groups")
+        const passed = relay.passTo(member, group, content, message)
+        if (passed === "passed") continue
         if (!local.deliverTo(group, content, member, force)) member.tellCounted(returned(group, message.slice(1)))
       }
     if (flags & CONFIRMED) member.tell([numbered(Kind.CONFIRM, 0, numberAt(head, 2))])

@@ -67,14 +67,16 @@ export class OwnInterest {
   /** There are changes that nobody has been told of. */
   dirty = false
   private readonly clock: Clock
-  private readonly wishes: Wishes
+  private readonly wishes: Wishes | undefined
   private readonly tellAll: (message: Message) => void
-  private readonly wanted = new Map<string, { readonly wish: Wish; count: number }>()
+  /** Ours, and those of the leaves that we carry. */
+  private readonly wanted = new Map<string, { readonly wish: Wish; own: number; carried: number }>()
   private readonly digest = new Digest()
   private changes: Op[] = []
   private proof: Timer | undefined
 
-  constructor(clock: Clock, wishes: Wishes, tellAll: (message: Message) => void) {
+  /** `wishes`: where our own are put. `tellAll`: to whom this interest is announced. */
+  constructor(clock: Clock, wishes: Wishes | undefined, tellAll: (message: Message) => void) {
     this.clock = clock
     this.wishes = wishes
     this.tellAll = tellAll
@@ -89,25 +91,27 @@ export class OwnInterest {
   }
 
   acquire(interest: Interest): void {
-    const key = keyOf(interest)
-    const known = this.wanted.get(key)
-    if (known !== undefined) {
-      known.count++
-      return
-    }
-    const wish: Wish = { ...interest, member: undefined }
-    this.wanted.set(key, { wish, count: 1 })
-    this.wishes.add(interest.pattern, wish)
-    this.change(key, wish, 1)
+    const known = this.want(interest)
+    if (known.own++ === 0) this.wishes?.add(interest.pattern, known.wish)
   }
 
   release(interest: Interest): void {
-    const key = keyOf(interest)
-    const known = this.wanted.get(key)
-    if (known === undefined || --known.count > 0) return
-    this.wanted.delete(key)
-    this.wishes.remove(interest.pattern, known.wish)
-    this.change(key, known.wish, 0)
+    const known = this.wanted.get(keyOf(interest))
+    if (known === undefined) return
+    if (--known.own === 0) this.wishes?.remove(interest.pattern, known.wish)
+    this.settle(known)
+  }
+
+  /** A leaf's wish: others are to send it to us. */
+  carry(interest: Interest): void {
+    this.want(interest).carried++
+  }
+
+  drop(interest: Interest): void {
+    const known = this.wanted.get(keyOf(interest))
+    if (known === undefined) return
+    known.carried--
+    this.settle(known)
   }
 
   /** Before anything else is sent: a reply must not overtake the wish that asked for it. */
@@ -138,6 +142,33 @@ export class OwnInterest {
   private digestMessage(): Message {
     if (this.dirty) this.flush()
     return [bare(Kind.DIGEST), msgpack.encode([this.digest.count, this.digest.hash])]
+  }
+
+  private want(interest: Interest): { readonly wish: Wish; own: number; carried: number } {
+    const key = keyOf(interest)
+    let known = this.wanted.get(key)
+    if (known === undefined) {
+      const { pattern, queue, responds } = interest
+      known = { wish: { pattern, queue, responds, member: undefined }, own: 0, carried: 0 }
+      this.wanted.set(key, known)
+      this.change(key, known.wish, 1)
+    }
+    return known
+  }
+
+  private settle({
+    wish,
+    own,
+    carried,
+  }: {
+    readonly wish: Wish
+    readonly own: number
+    readonly carried: number
+  }): void {
+    if (own + carried > 0) return
+    const key = keyOf(wish)
+    this.wanted.delete(key)
+    this.change(key, wish, 0)
   }
 
   private change(key: string, wish: Wish, add: 0 | 1): void {

@@ -16,6 +16,8 @@ export interface Introduction {
   readonly meta: Readonly<Record<string, unknown>>
   /** It listens nowhere. */
   readonly leaf: boolean
+  /** How many leaves it carries. */
+  readonly leaves: number
   readonly epoch: number
   /** HELLO: one higher than any the dialler has seen for this pair. WELCOME: the same. */
   readonly link: number
@@ -54,6 +56,7 @@ export function readIntroduction(body: Uint8Array | undefined): Introduction {
     endpoints: texts(map["endpoints"], MAX_ENDPOINTS, MAX_ENDPOINT),
     meta: typeof meta === "object" && meta !== null && !Array.isArray(meta) ? (meta as Record<string, unknown>) : {},
     leaf: map["leaf"] === true,
+    leaves: count(map["leaves"]),
     epoch: count(map["epoch"]),
     link: count(map["link"]),
     taken: count(map["taken"]),

@@ -44,6 +44,8 @@ export interface LinksOwner {
   onTurnedAway(remote: string, reason: string, peer: Introduction): void
   onFailure(endpoint: string, error: unknown): void
   onClash(peer: Introduction): void
+  /** Somebody is said to be alive there. */
+  onRecord(id: string, endpoints: readonly string[]): void
   /** Nothing is being dialled any more. */
   onIdle(): void
 }
@@ -102,8 +104,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   /** Our own name, meta or endpoints changed. */
   tellUpdate(): void {
-    const { name, endpoints, meta, leaf } = this.owner.introduction
-    this.tellAll([bare(Kind.UPDATE), writeIntroduction({ name, endpoints, meta, leaf })])
+    const { name, endpoints, meta, leaves } = this.owner.introduction
+    this.tellAll([bare(Kind.UPDATE), writeIntroduction({ name, endpoints, meta, leaves })])
   }
 
   /** Says goodbye to everybody, sends for `linger` ms what waits, and ends. */
@@ -199,6 +201,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   onFound(pipe: Pipe, peer: Introduction): boolean {
+    // A leaf has one link.
+    if (this.introduction.leaf && (this.byPipe.size > 0 || this.reach.leading)) return false
     return this.members.get(peer.id)?.linked !== true && this.reach.leads(pipe.owner, peer.id)
   }
 
@@ -296,7 +300,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   onRecord({ id, endpoints }: PeerRecord): void {
-    if (!this.settled(id)) this.reach.found(id, endpoints)
+    if (!this.settled(id)) this.owner.onRecord(id, endpoints)
   }
 
   private control(member: Member, kind: number, message: Message): void {

@@ -27,7 +27,7 @@ export class Member implements MemberInfo {
   name: string
   endpoints: readonly string[]
   meta: Readonly<Record<string, unknown>>
-  leaf: boolean
+  readonly leaf: boolean
   leaves = 0
   rtt: number | undefined
   features: ReadonlySet<string>
@@ -137,11 +137,11 @@ export class Member implements MemberInfo {
   }
 
   /** It told something new of itself. */
-  revise({ name, endpoints, meta, leaf }: Pick<Introduction, "name" | "endpoints" | "meta" | "leaf">): void {
+  revise({ name, endpoints, meta, leaves }: Pick<Introduction, "name" | "endpoints" | "meta" | "leaves">): void {
     this.name = name
     this.endpoints = endpoints
     this.meta = meta
-    this.leaf = leaf
+    this.leaves = leaves
   }
 }
 

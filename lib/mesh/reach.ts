@@ -109,6 +109,11 @@ export class Reach {
     this.targets.delete(id)
   }
 
+  /** A connection leads to somebody, and is not welcome yet. */
+  get leading(): boolean {
+    return this.byMember.size > 0
+  }
+
   dialling(id: string): boolean {
     return this.byMember.has(id)
   }
