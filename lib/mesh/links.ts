@@ -2,7 +2,7 @@
  * One live link to each member: who is there, who came, who went. Connections come from two sockets without a user
  * (ends.ts), pass the door (doors.ts), and become the link of a member; what travels on it goes to the owner.
  */
-import type { Clock, Timer } from "../clock.ts"
+import type { Clock } from "../clock.ts"
 import type { Connection } from "../connection.ts"
 import type { Message, Place } from "../contract.ts"
 import type { Transports } from "../endpoint.ts"
@@ -14,8 +14,9 @@ import { Ends, insist, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
 import { VERSION, readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
+import { Lost } from "./lost.ts"
 import { Member } from "./member.ts"
-import { BOUND, Pulse, type PulseOwner } from "./pulse.ts"
+import { Pulse, type PulseOwner } from "./pulse.ts"
 import { Reach, type ReachOwner } from "./reach.ts"
 import { Thanks } from "./thanks.ts"
 import { Kind, bare, counted, numberAt, numbered } from "./wire.ts"
@@ -50,28 +51,23 @@ export interface LinksOwner {
   onIdle(): void
 }
 
-/** ms for which a lost member's subscriptions stay; a leaf's longer. */
-const KEEP = 30_000
-const KEEP_LEAF = 120_000
 
 export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, GossipOwner {
   readonly members: Map<string, Member> = new Map()
   readonly reach: Reach
-  private readonly clock: Clock
   private readonly owner: LinksOwner
   private readonly ends: Ends
   private readonly doors: Doors
   private readonly pulse: Pulse
   private readonly gossip: Gossip
   private readonly byPipe = new Map<Pipe, Member>()
-  private readonly lost = new Map<Member, Timer[]>()
+  private readonly lost: Lost
   private readonly thanks: Thanks
   private lastPipe: Pipe | undefined
   private lastMember: Member | undefined
   private closed = false
 
   constructor(clock: Clock, transports: Transports, owner: LinksOwner, maxMessageSize: number) {
-    this.clock = clock
     this.owner = owner
     this.ends = new Ends(clock, transports, this, maxMessageSize)
     this.doors = new Doors(clock, this)
@@ -79,6 +75,11 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.pulse = new Pulse(clock, this)
     this.gossip = new Gossip(clock, this)
     this.thanks = new Thanks(clock)
+    this.lost = new Lost(
+      clock,
+      (member) => this.leave(member, "lost"),
+      (member) => this.forget(member),
+    )
     this.pulse.start()
     this.gossip.start()
   }
@@ -124,7 +125,6 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.pulse.stop()
     this.gossip.stop()
     this.thanks.stop()
-    for (const timers of this.lost.values()) for (const timer of timers) timer.cancel()
     this.lost.clear()
     this.doors.close()
     return this.ends.close(linger)
@@ -217,8 +217,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     if (member === undefined)
       this.members.set(peer.id, (member = new Member(peer, this.owner.replay, this.owner.codecs)))
     const old = member.pipe
-    for (const timer of this.lost.get(member) ?? []) timer.cancel()
-    this.lost.delete(member)
+    this.lost.remove(member)
     member.left = false
     member.begin(pipe, pipe.dialled, peer)
     this.byPipe.set(pipe, member)
@@ -341,7 +340,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   private unlink(member: Member): void {
-    const { clock, owner } = this
+    const { owner } = this
     member.pipe = undefined
     this.pulse.forget(member)
     if (this.closed) return
@@ -350,10 +349,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
       this.leave(member, "goodbye")
       return this.forget(member)
     }
-    this.lost.set(member, [
-      clock.timeout(() => this.leave(member, "lost"), BOUND),
-      clock.timeout(() => this.forget(member), member.leaf ? KEEP_LEAF : KEEP),
-    ])
+    this.lost.add(member)
     this.reach.again(member.id, member.endpoints)
   }
 
@@ -365,8 +361,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   /** Nothing more is kept for it. */
   private forget(member: Member): void {
-    for (const timer of this.lost.get(member) ?? []) timer.cancel()
-    this.lost.delete(member)
+    this.lost.remove(member)
     if (this.members.get(member.id) === member) this.members.delete(member.id)
     if (member.left) this.reach.forget(member.id)
     const missing = member.replay.clear()

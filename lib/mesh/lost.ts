@@ -1,0 +1,38 @@
+/** Members whose link is lost: when they count as gone, and when nothing is kept for them any more. */
+import type { Clock, Timer } from "../clock.ts"
+import type { Member } from "./member.ts"
+import { BOUND } from "./pulse.ts"
+
+/** ms for which a lost member's subscriptions stay; a leaf's longer. */
+const KEEP = 30_000
+const KEEP_LEAF = 120_000
+
+export class Lost {
+  private readonly clock: Clock
+  private readonly onLeave: (member: Member) => void
+  private readonly onForget: (member: Member) => void
+  private readonly timers = new Map<Member, readonly Timer[]>()
+
+  constructor(clock: Clock, onLeave: (member: Member) => void, onForget: (member: Member) => void) {
+    this.clock = clock
+    this.onLeave = onLeave
+    this.onForget = onForget
+  }
+
+  add(member: Member): void {
+    this.timers.set(member, [
+      this.clock.timeout(() => this.onLeave(member), BOUND),
+      this.clock.timeout(() => this.onForget(member), member.leaf ? KEEP_LEAF : KEEP),
+    ])
+  }
+
+  /** It is back, or gone for good. */
+  remove(member: Member): void {
+    for (const timer of this.timers.get(member) ?? []) timer.cancel()
+    this.timers.delete(member)
+  }
+
+  clear(): void {
+    for (const member of [...this.timers.keys()]) this.remove(member)
+  }
+}
