@@ -52,7 +52,8 @@ let packing = false
  * MessagePack, the default. What JSON can say comes back as it went; so do `undefined`, dates, bigints (up to 1,024
  * bytes; 64-bit integers of other languages arrive as bigints, too) and bytes. Maps arrive as objects, sets as arrays,
  * errors as arrays of name, message and cause; `toJSON` is heeded. Bytes in a value of more than 4 KiB are views of the
- * message's memory. A key `__proto__` arrives as `__proto_`.
+ * message's memory. A key `__proto__` arrives as `__proto_`; a string of more than 64 bytes loses a byte order mark
+ * at its beginning.
  * `encode` throws ENCODE for functions, symbols, typed arrays other than of bytes, more than 64 levels (so also for what
  * contains itself) and more than 1,048,576 objects; `decode` throws DECODE, also for records and other extensions.
  */
