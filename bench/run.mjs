@@ -10,6 +10,7 @@ import { memory } from "./questions/memory.mjs"
 import { size } from "./questions/size.mjs"
 import { startup } from "./questions/startup.mjs"
 import { storm } from "./questions/storm.mjs"
+import { subjects } from "./questions/subjects.mjs"
 import { throughput } from "./questions/throughput.mjs"
 import { webSocket } from "./questions/websocket.mjs"
 import { hold } from "./support/contest.mjs"
@@ -42,7 +43,7 @@ const { values: options } = parseArgs({
 const quick = options.quick
 const pairs = Number(options.pairs ?? (quick ? 3 : 7))
 const seconds = Number(options.seconds ?? (quick ? 0.5 : 1))
-const questions = [throughput, latency, fanout, webSocket, matching, storm, memory, idle, startup, size]
+const questions = [throughput, latency, fanout, webSocket, matching, subjects, storm, memory, idle, startup, size]
 const contests = questions.flatMap((question) => question({ quick, seconds, pairs }))
 
 const title = (row) => `${row.name} ${row.theirs ?? ""}`

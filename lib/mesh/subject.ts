@@ -60,11 +60,10 @@ export function matches(pattern: string, subject: string): boolean {
   let at = 0
   for (let i = 0; i < pattern.length; i++) {
     const code = pattern.charCodeAt(i)
-    if (code === REST) return at < subject.length
+    if (code === REST) return true
     if (code !== ANY) {
       if (code !== subject.charCodeAt(at++)) return false
     } else {
-      if (at >= subject.length) return false
       const dot = subject.indexOf(".", at)
       at = dot === -1 ? subject.length : dot
     }

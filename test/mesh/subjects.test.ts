@@ -38,11 +38,11 @@ function refusal(work: () => void): string {
 }
 
 // Few tokens, of which some are prefixes of others, and all that is reserved.
-const token = fc.constantFrom("a", "b", "aa", "ä", "$", "$SRV", "_INBOX", "_INBOXES")
-const subject = fc.array(token, { minLength: 1, maxLength: 5 }).map((tokens) => tokens.join("."))
+const token = fc.constantFrom("a", "a", "b", "aa", "$", "_INBOX", "_INBOXES")
+const subject = fc.array(token, { minLength: 1, maxLength: 4 }).map((tokens) => tokens.join("."))
 const pattern = fc
   .tuple(
-    fc.array(fc.oneof({ weight: 3, arbitrary: token }, fc.constant("*")), { maxLength: 4 }),
+    fc.array(fc.oneof({ weight: 3, arbitrary: token }, fc.constant("*")), { maxLength: 3 }),
     fc.oneof({ weight: 2, arbitrary: token }, fc.constantFrom("*", ">")),
   )
   .map(([tokens, last]) => [...tokens, last].join("."))
@@ -239,7 +239,7 @@ t.test("the table finds what a search through all patterns finds, and never anyt
   const again = fc.record({ pick: fc.nat(), what: fc.constantFrom("again" as const, "undo" as const) })
   fc.assert(
     fc.property(
-      fc.array(fc.oneof(change, lookup, again), { maxLength: 150 }),
+      fc.array(fc.oneof(change, lookup, again), { maxLength: 150, size: "max" }),
       fc.constantFrom(0, 2, 6, 4096),
       (steps, cache) => {
         const table = new SubjectTable<string, string>((matched, subject) => `${subject}: ${sorted(matched)}`, {
@@ -280,9 +280,9 @@ t.test("the table finds what a search through all patterns finds, and never anyt
         same(contents(table), contents(new SubjectTable(() => "")))
       },
     ),
-    { numRuns: 1_500 },
+    { numRuns: 600 },
   )
-  t.pass("1,500 histories")
+  t.pass("600 histories")
 })
 
 t.test("a stored pair is stored once, and removed once", async (t) => {
@@ -372,6 +372,14 @@ t.test("the cache", async (t) => {
     changes(100)
     t.same(table.lookup("a.b"), kept)
     t.equal(made, 2, "after many changes it is made anew")
+    for (let others = 0; others < 20; others++) {
+      table.add("a.>", 3)
+      for (let n = 0; n < others; n++) table.add(`${n}.*`, others)
+      t.same(sorted(table.lookup("a.b")), sorted([1, 3]), `seen behind ${others} other changes`)
+      table.remove("a.>", 3)
+      for (let n = 0; n < others; n++) table.remove(`${n}.*`, others)
+      t.same(table.lookup("a.b"), [1])
+    }
     table.add("a.b", 2)
     t.same(sorted(table.lookup("a.b")), sorted([1, 2]))
     table.remove("a.*", 1)
@@ -397,7 +405,7 @@ t.test("the cache", async (t) => {
 
 t.test("holders do what a set does, few or many", async (t) => {
   const step = fc.record({ value: fc.nat(40), add: fc.boolean() })
-  const steps = fc.array(step, { maxLength: 200 })
+  const steps = fc.array(step, { maxLength: 200, size: "max" })
   const play = (
     steps: readonly { value: number; add: boolean }[],
     check: boolean,
@@ -427,9 +435,9 @@ t.test("holders do what a set does, few or many", async (t) => {
       same(sorted(valuesOf(all)), sorted(union))
       same(sorted(all.flatMap((holders) => valuesOf([holders]))), before)
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   )
-  t.pass("500 histories")
+  t.pass("200 histories")
 })
 
 /** What a table holds on to, apart from its cache. */
