@@ -76,11 +76,11 @@ export class Member implements MemberInfo {
   }
 
   /** Sends, or keeps for it, a message that is counted. */
-  post(message: Message): Posted {
+  post(message: Message, size: number = sizeOf(message)): Posted {
     const { pipe, replay } = this
     if (pipe === undefined) {
       if (this.left || !this.features.has("replay")) return "gone"
-      replay.note(message, sizeOf(message))
+      replay.note(message, size)
       return "waiting"
     }
     try {
@@ -89,7 +89,7 @@ export class Member implements MemberInfo {
       if (error instanceof EarshotError && error.code === "EMSGSIZE") return "too-large"
       throw error
     }
-    replay.note(message, sizeOf(message))
+    replay.note(message, size)
     return "sent"
   }
 

@@ -174,18 +174,20 @@ export class Outgoing {
   private toPlain({ plain }: Route, frames: Uint8Array[]): Receipt {
     const { interest } = this.context
     if (interest.dirty) interest.flush()
-    frames.unshift(PLAIN_HEAD)
+    const [content, body] = frames as [Uint8Array, Uint8Array?]
+    const message = body === undefined ? [PLAIN_HEAD, content] : [PLAIN_HEAD, content, body]
+    const size = sizeOf(message)
     let tally: Tally | undefined
     for (let i = 0; i < plain.length; i++) {
       const member = plain[i]!
-      const posted = member.post(frames)
+      const posted = member.post(message, size)
       if (posted === "sent" && tally === undefined) continue
       if (tally === undefined) {
         tally = new Tally()
         tally.sent = i
       }
       tally.add(posted)
-      this.account(member, posted, frames)
+      this.account(member, posted, message)
     }
     return tally === undefined ? allSent(plain.length) : tally.done()
   }
