@@ -25,7 +25,7 @@ export function webSockets(scheme: "ws" | "wss"): Transport {
 
   const parse = (address: string): URL => {
     // What URL would repair in silence.
-    if (/^[^\s\\@#*]+$/.test(address) && !/^[/?:]/.test(address))
+    if (/^(?![/?:])[^\s\\@#*]+$/.test(address))
       try {
         return new URL(`${scheme}://${address}`)
       } catch {}
@@ -56,13 +56,13 @@ function open(
     scheme === "ws" && !local && ((globalThis as { origin?: string }).origin ?? "").startsWith("https:")
       ? new EarshotError(
           "INSECURE_FROM_HTTPS",
-          `a page from https may not reach ${url.href}: serve the page from the device itself, give the device a certificate that the browser trusts (wss), or go through a relay that has one`,
+          `a page from https may not reach ${url.href}: serve the page from the device, or use wss with a certificate that the browser trusts, of the device or of a relay`,
           cause,
         )
-      : new EarshotError("ECONNREFUSED", `no WebSocket at ${url.href}`, cause)
+      : new EarshotError("ECONNREFUSED", undefined, cause)
 
   return new Promise((resolve, reject) => {
-    if (WebSocket === undefined) throw new EarshotError("ENOTSUP", "this platform has no WebSocket")
+    if (WebSocket === undefined) throw new EarshotError("ENOTSUP", "no WebSocket here")
     if (signal.aborted) throw abortError(signal)
     let socket: PageSocket
     try {
@@ -89,7 +89,7 @@ function open(
     socket.onclose = () => give(failed())
     socket.onopen = () => {
       if (![EARSHOT, ZWS, NAIVE].includes(socket.protocol))
-        return give(new EarshotError("EPROTO", `${url.href} speaks neither ${EARSHOT} nor ${ZWS}`))
+        return give(new EarshotError("EPROTO", `not ${EARSHOT}, nor ${ZWS}`))
       settle()
       resolve(
         new PageLink(socket, {

@@ -1,5 +1,5 @@
 /** Chunks that have come and wait for their reader, in order. */
-import { allocate } from "../../lib/bytes.ts"
+import { joined } from "./stream.ts"
 
 /** So many chunks of a stream are joined: small ones cost more than their bytes. */
 const MANY = 1024
@@ -21,7 +21,11 @@ export class Held {
   push(chunk: Uint8Array, joins: boolean): void {
     this.chunks.push(chunk)
     this.bytes += chunk.length + OVERHEAD
-    if (joins && this.chunks.length >= MANY) this.join()
+    if (!joins || this.chunks.length < MANY) return
+    const all = joined(this.chunks.slice(this.first))
+    this.chunks = [all]
+    this.first = 0
+    this.bytes = all.length + OVERHEAD
   }
 
   shift(): Uint8Array | undefined {
@@ -29,24 +33,10 @@ export class Held {
     if (chunk === undefined) return undefined
     this.bytes -= chunk.length + OVERHEAD
     // Not each by itself: moving a long array up by one is slow.
-    if (++this.first === MANY || this.empty) this.forget()
-    return chunk
-  }
-
-  private join(): void {
-    this.forget()
-    const joined = allocate(this.bytes - this.chunks.length * OVERHEAD)
-    let at = 0
-    for (const chunk of this.chunks) {
-      joined.set(chunk, at)
-      at += chunk.length
+    if (++this.first === MANY || this.empty) {
+      this.chunks.splice(0, this.first)
+      this.first = 0
     }
-    this.chunks = [joined]
-    this.bytes = joined.length + OVERHEAD
-  }
-
-  private forget(): void {
-    this.chunks.splice(0, this.first)
-    this.first = 0
+    return chunk
   }
 }

@@ -3,14 +3,24 @@
  * says of what it sends only how much is left (`bufferedAmount`). So what has come waits here while the session does not
  * read, as much as our credit allows (stream.ts), and `bufferedAmount` is polled: there is no event for it.
  */
-import { allocate, asFrame } from "../../lib/bytes.ts"
+import { asFrame } from "../../lib/bytes.ts"
 import type { Clock, Timer } from "../../lib/clock.ts"
 import type { Link, LinkSink } from "../../lib/contract.ts"
 import { EarshotError, type ErrorCode } from "../../lib/errors.ts"
 import type { PageSignals, Watched } from "./page-signals.ts"
 import { Held } from "./held.ts"
-import { plain } from "./plain.ts"
-import { EARLY, GRANT, grant, MAX_SENT, MAX_TAKEN, MAX_TAKEN_EARLY, pieces, readGrant, WINDOW } from "./stream.ts"
+import {
+  EARLY,
+  GRANT,
+  grant,
+  joined,
+  MAX_SENT,
+  MAX_TAKEN,
+  MAX_TAKEN_EARLY,
+  pieces,
+  readGrant,
+  WINDOW,
+} from "./stream.ts"
 
 /** What of the platform's WebSocket is used: no type of the DOM, so that the same file is checked with and without it. */
 export interface PageSocket {
@@ -59,6 +69,8 @@ export class PageLink implements Link, Watched {
   readonly secure: boolean
   readonly clock: Clock
   heard: number
+  /** Our own protocol, which knows credit and PINGs; else ZWS. */
+  private readonly stream: boolean
   private readonly socket: PageSocket
   private readonly options: PageLinkOptions
   private sink: LinkSink | undefined
@@ -69,9 +81,10 @@ export class PageLink implements Link, Watched {
   /** Bytes that the other side may still send, and those taken since we last granted. */
   private allowance = WINDOW
   private taken = 0
-  private admitted = false
-  /** Bytes that we may still send; undefined: the other side never grants. */
-  private credit: number | undefined
+  /** Bytes of the largest message taken. */
+  private most = MAX_TAKEN_EARLY
+  /** Bytes that we may still send; no end to them while the other side has never granted any. */
+  private credit = Infinity
   private queue: Uint8Array[] = []
   private queuedBytes = 0
   private written = 0
@@ -94,6 +107,7 @@ export class PageLink implements Link, Watched {
     this.socket = socket
     this.options = options
     this.protocol = options.protocol
+    this.stream = options.protocol === "zmtp"
     this.remote = options.remote
     this.host = options.host
     this.secure = options.secure
@@ -103,7 +117,7 @@ export class PageLink implements Link, Watched {
     socket.onerror = () => {}
     socket.onclose = ({ wasClean, code, reason }) => this.onEnded(wasClean, code, reason)
     options.signals.add(this)
-    if (options.protocol === "zmtp") socket.send(grant(WINDOW))
+    if (this.stream) socket.send(grant(WINDOW))
   }
 
   get unconfirmed(): number {
@@ -117,13 +131,16 @@ export class PageLink implements Link, Watched {
   }
 
   admit(): void {
-    this.admitted = true
+    const { maxMessageSize } = this.options
+    if (this.stream) this.most = MAX_TAKEN
+    else this.most = maxMessageSize < 0 ? Infinity : 1 + Math.max(maxMessageSize, MAX_TAKEN_EARLY)
   }
 
   write(chunks: readonly Uint8Array[]): boolean {
     if (this.over || this.gone) return false
-    for (const piece of this.protocol === "zmtp"
-      ? gather(chunks, this.written < EARLY ? MAX_TAKEN_EARLY : MAX_SENT)
+    // As few messages as may be: each costs a browser more than copying its bytes does.
+    for (const piece of this.stream
+      ? pieces(joined(chunks), this.written < EARLY ? MAX_TAKEN_EARLY : MAX_SENT)
       : chunks) {
       this.queue.push(piece)
       this.queuedBytes += piece.length
@@ -170,7 +187,7 @@ export class PageLink implements Link, Watched {
   }
 
   doubt(): void {
-    if (this.protocol === "zmtp" && this.flowing) this.sink?.onDoubt?.(DOUBT)
+    if (this.stream && this.flowing) this.sink?.onDoubt?.(DOUBT)
   }
 
   private onMessage(data: unknown): void {
@@ -178,12 +195,10 @@ export class PageLink implements Link, Watched {
     this.heard = this.clock.now()
     if (typeof data === "string") return this.onText(data)
     const chunk = asFrame(new Uint8Array(data as ArrayBuffer))
-    const most = this.mostTaken()
-    if (chunk.length > most || chunk.length === 0)
+    if (chunk.length > this.most || chunk.length === 0)
       return this.violation("EPROTO", `a WebSocket message of ${chunk.length} bytes`)
     this.allowance -= chunk.length
-    if (this.protocol === "zmtp" && this.allowance < -SLACK)
-      return this.violation("EPROTO", "more than the credit that was given")
+    if (this.stream && this.allowance < -SLACK) return this.violation("EPROTO", "more than its credit")
     if (this.over) {
       this.sink?.onAlive?.()
       return this.took(chunk.length)
@@ -194,9 +209,9 @@ export class PageLink implements Link, Watched {
   }
 
   private onText(text: string): void {
-    const bytes = this.protocol === "zmtp" ? readGrant(text) : undefined
+    const bytes = this.stream ? readGrant(text) : undefined
     if (bytes === undefined) return this.violation("EPROTO", "a text message that is no credit")
-    this.credit = (this.credit ?? 0) + bytes
+    this.credit = bytes + (this.credit === Infinity ? 0 : this.credit)
     this.sink?.onAlive?.()
     if (this.queuedBytes === 0) return
     this.pump()
@@ -204,24 +219,16 @@ export class PageLink implements Link, Watched {
     else if (this.blocked) this.poll()
   }
 
-  private mostTaken(): number {
-    if (!this.admitted) return MAX_TAKEN_EARLY
-    if (this.protocol === "zmtp") return MAX_TAKEN
-    const { maxMessageSize } = this.options
-    return maxMessageSize < 0 ? Infinity : 1 + Math.max(maxMessageSize, MAX_TAKEN_EARLY)
-  }
-
   private hold(chunk: Uint8Array): void {
-    this.held.push(chunk, this.protocol === "zmtp")
+    this.held.push(chunk, this.stream)
     // Of our own protocol no more comes than credit allows.
-    if (this.protocol !== "zmtp" && this.held.bytes > MAX_HELD)
-      this.violation("LIMIT", "the other side sends faster than this one reads, and ZWS2.0 has no word for it")
+    if (!this.stream && this.held.bytes > MAX_HELD) this.violation("LIMIT", "too much waits to be read")
   }
 
   /** The session has it: the other side may send as much more. */
   private took(bytes: number): void {
     this.taken += bytes
-    if (this.taken < GRANT || this.protocol !== "zmtp" || this.gone) return
+    if (this.taken < GRANT || !this.stream || this.gone) return
     this.allowance += this.taken
     this.socket.send(grant(this.taken))
     this.taken = 0
@@ -252,15 +259,14 @@ export class PageLink implements Link, Watched {
   private pump(): void {
     const { queue } = this
     let next = 0
-    while (next < queue.length && this.credit !== 0) {
-      let piece = queue[next]!
-      if (this.credit !== undefined && piece.length > this.credit) {
-        queue[next] = piece.subarray(this.credit)
-        piece = piece.subarray(0, this.credit)
-      } else next++
+    while (next < queue.length && this.credit > 0) {
+      const whole = queue[next]!
+      const piece = whole.subarray(0, this.credit)
+      if (piece.length < whole.length) queue[next] = whole.subarray(piece.length)
+      else next++
       this.socket.send(piece)
       this.queuedBytes -= piece.length
-      if (this.credit !== undefined) this.credit -= piece.length
+      this.credit -= piece.length
     }
     queue.splice(0, next)
   }
@@ -318,7 +324,7 @@ export class PageLink implements Link, Watched {
     if (broken && (!this.over || this.unconfirmed > 0))
       this.reason ??= new EarshotError(
         "ECONNRESET",
-        wasClean ? `the other side closed with ${code}${reason && `: ${plain(reason)}`}` : "the connection broke",
+        wasClean ? `the other side closed with ${code}${reason && `: ${reason}`}` : undefined,
       )
     this.forget()
     if (this.held.empty && this.sink !== undefined && !this.drainedEarly) this.report()
@@ -337,27 +343,4 @@ export class PageLink implements Link, Watched {
     this.reported = true
     this.sink!.onClose(this.reason)
   }
-}
-
-/** The chunks as WebSocket messages, as few as may be: each costs a browser more than copying its bytes does. */
-function gather(chunks: readonly Uint8Array[], most: number): Uint8Array[] {
-  const [only] = chunks
-  if (chunks.length === 1 && only!.length > 0) return pieces(only!, most)
-  const messages: Uint8Array[] = []
-  let left = chunks.reduce((sum, { length }) => sum + length, 0)
-  let message = allocate(0)
-  let at = 0
-  for (const chunk of chunks)
-    for (let from = 0; from < chunk.length;) {
-      if (at === message.length) {
-        messages.push((message = allocate(Math.min(left, most))))
-        at = 0
-      }
-      const part = chunk.subarray(from, from + message.length - at)
-      message.set(part, at)
-      at += part.length
-      from += part.length
-      left -= part.length
-    }
-  return messages
 }

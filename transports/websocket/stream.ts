@@ -9,6 +9,8 @@
  * Who never grants sets no limit: there TCP pushes back.
  */
 
+import { allocate } from "../../lib/bytes.ts"
+
 /** The name of it on the upgrade; a token as RFC 7230 wants it. */
 export const EARSHOT = "earshot.zmtp3"
 /** RFC 45 without a mechanism, which libzmq, jszmq and browsers share. */
@@ -42,9 +44,20 @@ export function readGrant(text: string): number | undefined {
   return /^\+[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined
 }
 
+/** Chunks as one. */
+export function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  if (chunks.length === 1) return chunks[0]!
+  const all = allocate(chunks.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    all.set(chunk, at)
+    at += chunk.length
+  }
+  return all
+}
+
 /** A chunk, cut to what one message may carry. */
 export function pieces(chunk: Uint8Array, most: number = MAX_SENT): Uint8Array[] {
-  if (chunk.length <= most) return [chunk]
   const cut: Uint8Array[] = []
   for (let at = 0; at < chunk.length; at += most) cut.push(chunk.subarray(at, at + most))
   return cut
