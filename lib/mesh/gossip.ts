@@ -28,6 +28,8 @@ const HASH = 1
 const ANSWER = 2
 /** ms between two rounds, each with one member drawn at random. */
 const ROUND = 5000
+/** New links at a time on which the lists are compared. */
+const GREETED = 4
 const RECORDS_PER_MESSAGE = 256
 const MAX_LIST = 65_536
 
@@ -50,8 +52,12 @@ export class Gossip {
     this.timer = undefined
   }
 
-  /** A link is new. */
-  greet(member: Member): void {
+  /** A link is new. In a mesh that grows fast a few of them are enough to hear of everybody. */
+  onLinked(member: Member, linked: number): void {
+    if (linked <= GREETED || this.clock.random() * linked < GREETED) this.greet(member)
+  }
+
+  private greet(member: Member): void {
     member.tell([bare(Kind.MEMBERS, HASH), msgpack.encode(this.hash())])
   }
 

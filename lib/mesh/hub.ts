@@ -6,11 +6,13 @@ import { EarshotError } from "../errors.ts"
 import { Events } from "../events.ts"
 import { Answering, Failure } from "./answering.ts"
 import { Asking } from "./asking.ts"
+import { Calls } from "./calls.ts"
 import { Codecs } from "./codecs.ts"
 import type { ContentContext } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Finding, Platform } from "./contract.ts"
 import { Counters } from "./counters.ts"
+import { dispatch } from "./dispatch.ts"
 import type { Outcome } from "./doors.ts"
 import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
 import { Finder } from "./finder.ts"
@@ -30,10 +32,7 @@ import { Settling, type SettlingOwner } from "./settling.ts"
 import { SubjectCache } from "./subject-bytes.ts"
 import type { Subscription, SubscriptionOwner } from "./subscription.ts"
 import { Syncs } from "./syncs.ts"
-import { FULL, Kind, bare, groupHead, nameAt } from "./wire.ts"
-
-/** Groups of one member that are remembered to be full. */
-const MAX_FULL = 4096
+import { FULL, Kind, bare, groupHead } from "./wire.ts"
 
 /** Who this member is; may change once, when another living member has its id. */
 export interface Identity {
@@ -59,6 +58,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   readonly outgoing: Outgoing
   readonly answering: Answering
   readonly asking: Asking
+  readonly calls: Calls
   readonly syncs: Syncs
   readonly finder: Finder
   readonly subscriptions: Set<Subscription> = new Set()
@@ -69,6 +69,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   draining = false
   outstanding = 0
   latency = 0
+  private introduced: Introduction | undefined
   private settling: Settling | undefined
   private readonly platform: Platform
 
@@ -90,6 +91,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.outgoing = new Outgoing(this)
     this.answering = new Answering(this)
     this.asking = new Asking(this, this.outgoing, this.answering)
+    this.calls = new Calls(settings.context ? platform.ambient : undefined)
     this.syncs = new Syncs(clock, this.links)
     this.finder = new Finder(this, platform)
     this.platform = platform
@@ -136,22 +138,16 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     return this.settings.listen.length === 0
   }
 
+  /** Made anew when something of it has changed: it is asked for again and again. */
   get introduction(): Introduction {
-    const { identity, settings, endpoints, meta, leaf } = this
+    const { identity, settings, endpoints, meta, leaf, relay, introduced } = this
+    const { size: leaves } = relay
+    if (introduced?.endpoints === endpoints && introduced.meta === meta && introduced.leaves === leaves)
+      if (introduced.id === identity.id) return introduced
     const { name, network } = settings
-    return {
-      ...identity,
-      name,
-      network,
-      endpoints,
-      meta,
-      leaf,
-      version: VERSION,
-      features: FEATURES,
-      link: 0,
-      taken: 0,
-      leaves: this.relay.size,
-    }
+    const pair = { link: 0, taken: 0 }
+    const known = { ...identity, name, network, endpoints, meta, leaf, leaves, version: VERSION, features: FEATURES }
+    return (this.introduced = { ...known, ...pair })
   }
 
   // --- Settling, groups, losses ---
@@ -183,6 +179,10 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.counters.errors++
     const wrapped = error instanceof Error ? error : new Error(String(error))
     this.events.emit("error", subject === undefined ? { error: wrapped } : { error: wrapped, subject })
+  }
+
+  get hint(): string | undefined {
+    return this.finder.hint
   }
 
   note(finding: Finding): void {
@@ -219,7 +219,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     if (queue !== undefined) this.load(queue)
   }
 
-  private load(queue: string): void {
+  load(queue: string): void {
     const full = this.full(queue)
     if (this.counters.tellLoad(queue, full)) this.links.tellAll([groupHead(Kind.LOAD, full ? FULL : 0, queue)])
     if (!full) this.outgoing.onFree(queue)
@@ -320,63 +320,13 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.finder.onClash(peer)
   }
 
-  /** What travels between members, but for what keeps the link itself. */
   onMessage(member: Member, kind: number, message: Message): void {
-    switch (kind) {
-      case Kind.PUBLISH:
-        return this.incoming.onPublish(member, message)
-      case Kind.REQUEST:
-        return this.answering.onRequest(member, message)
-      case Kind.REPLY:
-        return this.asking.onReply(member, message)
-      case Kind.ACCEPT:
-        return this.asking.onAccept(member, message[0]!)
-      case Kind.CANCEL:
-        return this.answering.onCancel(member, message[0]!)
-      case Kind.CONFIRM:
-        return this.outgoing.onConfirm(member, message[0]!)
-      case Kind.RETURN:
-        return this.outgoing.onReturn(message)
-      case Kind.SYNC:
-        return this.syncs.onSync(member, message[0]!)
-      case Kind.SYNCED:
-        return this.syncs.onSynced(member, message[0]!)
-      case Kind.LOAD: {
-        const group = nameAt(message[0]!, 2)
-        const full = (message[0]![1]! & FULL) !== 0
-        if (!full) member.full.delete(group)
-        else if (member.full.size < MAX_FULL) member.full.add(group)
-        if (member.leaf) this.load(group)
-        else if (!full) this.outgoing.onFree(group)
-        return
-      }
-      case Kind.INTEREST:
-        return this.interested(member, this.incoming.onInterest(member, message))
-      case Kind.BARRIER:
-        member.known = true
-        this.asking.onChange()
-        return this.settling?.look()
-      case Kind.DIGEST:
-        return this.incoming.onDigest(member, message)
-      case Kind.RESEND:
-        return member.leaf ? this.relay.resend(member) : this.interest.resend(member)
-      case Kind.DENIED:
-        return this.events.emit("denied", {
-          what: "interest",
-          member: member.id,
-          reason: "it takes no more subscriptions",
-        })
-      default:
-        this.counters.unknown++
-    }
+    dispatch(this, member, kind, message)
   }
 
-  private interested(member: Member, refused: readonly string[]): void {
-    if (refused.length > 0) {
-      const reason = `it has too many subscriptions; ${refused.length} were not taken`
-      this.events.emit("denied", { what: "interest", subject: refused[0]!, member: member.id, reason })
-    }
-    this.asking.onChange()
+  /** One side takes no more of the other's subscriptions. */
+  denied(member: Member, reason: string): void {
+    this.events.emit("denied", { what: "interest", member: member.id, reason })
   }
 
   async close(linger: number): Promise<void> {

@@ -166,9 +166,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     if (this.lastPipe === pipe) this.lastPipe = this.lastMember = undefined
     this.doors.end(pipe)
     const member = this.byPipe.get(pipe)
-    if (member === undefined) return
     this.byPipe.delete(pipe)
-    if (member.pipe === pipe) this.unlink(member)
+    if (member?.pipe === pipe) this.unlink(member, this.ends.silent.has(pipe))
   }
 
   // --- At the door ---
@@ -237,7 +236,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     const joins = !member.present
     member.present = true
     this.owner.onLinked(member, resumed)
-    this.gossip.greet(member)
+    this.gossip.onLinked(member, this.byPipe.size)
+    this.pulse.greet(member)
     if (joins) this.owner.onJoin(member)
   }
 
@@ -339,7 +339,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     }
   }
 
-  private unlink(member: Member): void {
+  private unlink(member: Member, silent: boolean): void {
     const { owner } = this
     member.pipe = undefined
     this.pulse.forget(member)
@@ -349,7 +349,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
       this.leave(member, "goodbye")
       return this.forget(member)
     }
-    this.lost.add(member)
+    this.lost.add(member, silent)
     this.reach.again(member.id, member.endpoints)
   }
 
