@@ -24,8 +24,9 @@ export class SubjectTable<Value extends {}, Route> {
 
   /**
    * `derive` makes of the values that match a subject, in no particular order and none twice, what `lookup` returns: it is
-   * kept and given out again until a pattern that matches the subject changes. It may keep the array. `cache`: how many
-   * subjects are kept at most (default 4,096; 0: none), with 64 characters each in the mean; longer ones than 256 never.
+   * kept and given out again until a pattern that matches the subject changes. It may keep the array, and must not change the table.
+   * `cache`: how many subjects are kept at most (default 4,096; 0: none), with 64 characters each in the mean; longer
+   * ones than 256 never.
    */
   constructor(
     derive: (matched: readonly Value[], subject: string) => Route,

@@ -110,7 +110,7 @@ export class SubjectTrie<Value extends {}> {
       }
       const dot = pattern.indexOf(".", at)
       if (first === ANY) node = node.any ??= new Node()
-      else node = node.reach(this.token(dot === -1 ? pattern.slice(at) : pattern.slice(at, dot)))
+      else node = node.reach(this.token(tokenAt(pattern, at, dot)))
       if (dot === -1) {
         if (node.here !== undefined && holds(node.here, value)) return false
         node.here = including(node.here, value)
@@ -156,8 +156,7 @@ export class SubjectTrie<Value extends {}> {
       return true
     }
     const dot = pattern.indexOf(".", at)
-    const token =
-      first === ANY ? undefined : this.dictionary.get(dot === -1 ? pattern.slice(at) : pattern.slice(at, dot))
+    const token = first === ANY ? undefined : this.dictionary.get(tokenAt(pattern, at, dot))
     const child = first === ANY ? node.any : token && node.child(token)
     if (child === undefined) return false
     if (dot === -1) {
@@ -191,10 +190,15 @@ export class SubjectTrie<Value extends {}> {
     const { subject, next } = this
     if (next === -1) return false
     const dot = subject.indexOf(".", next)
-    this.tokens[this.known++] = this.dictionary.get(dot === -1 ? subject.slice(next) : subject.slice(next, dot))
+    this.tokens[this.known++] = this.dictionary.get(tokenAt(subject, next, dot))
     this.next = dot === -1 ? -1 : dot + 1
     return true
   }
+}
+
+/** From `start` to the dot, or to the end where there is none: -1. */
+function tokenAt(text: string, start: number, dot: number): string {
+  return dot === -1 ? text.slice(start) : text.slice(start, dot)
 }
 
 function* patternsOf<Value extends {}>(node: Node<Value>, before: string): Generator<[string, Value[]]> {
