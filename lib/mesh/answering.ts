@@ -93,6 +93,8 @@ export class OpenCall implements Call {
 
 /** Accepted and not answered, at a time. */
 const MAX_CALLS = 65_536
+/** Of these, from one member. */
+const MAX_CALLS_EACH = 16_384
 
 export class Answering {
   answered = 0
@@ -125,11 +127,14 @@ export class Answering {
     const remaining = numberAt(head, 6)
     const group = head[1]! & GROUP ? nameAt(head, 10) : undefined
     const content = decodeContent(message, 1, member.reading)
+    let calls = this.calls.get(member)
+    if (content.subject === "") throw new EarshotError("EPROTO", "a request without a subject")
+    if (calls?.has(id) === true) throw new EarshotError("EPROTO", "a request with a number that is in use")
     if (this.context.relay.ask(member, message, content)) return
     const subscription = this.choose(content.subject, group)
     if (typeof subscription === "string") return this.refuse(member, id, subscription)
+    if (calls !== undefined && calls.size >= MAX_CALLS_EACH) return this.refuse(member, id, "BUSY")
     const call = new OpenCall(this.context.clock, content, member, remaining)
-    let calls = this.calls.get(member)
     if (calls === undefined) this.calls.set(member, (calls = new Map()))
     calls.set(id, call)
     this.open++
@@ -239,8 +244,13 @@ export class Answering {
     const { context } = this
     if (context.interest.dirty) context.interest.flush()
     const posted = member.post(message)
-    // An answer waits whatever the marks say: the asker bounds how many there are.
-    if (posted === "full") member.tellCounted(message)
+    // An answer waits whatever the marks say: the asker bounds how many there are, and we their bytes.
+    if (posted === "full")
+      member.tellCounted(
+        member.stuffed
+          ? failure(this.errors, numberAt(message[0]!, 2), "LIMIT", "too many answers wait to be read")
+          : message,
+      )
     else if (posted === "too-large") {
       context.drop("too-large", 1, 0, { member })
       member.tellCounted(

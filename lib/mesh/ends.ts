@@ -23,6 +23,11 @@ export interface EndsOwner {
 /** Messages, and bytes, that wait on a link for its member to take them. */
 const MARK = 8192
 const MARK_BYTES = 16 * 1024 * 1024
+/** Bytes that wait before even answers give way. */
+export const STUFFED: number = 2 * MARK_BYTES
+/** Messages, and bytes, that wait on a link whose member reads nothing, though none may be dropped: then it ends. */
+const MOST = 131_072
+const MOST_BYTES = 4 * MARK_BYTES
 /** ms that one attempt to dial may take, and a handshake. */
 const PATIENCE = 5000
 
@@ -104,11 +109,14 @@ function settingsOf(maxMessageSize: number): Settings {
   return settings
 }
 
-/** Whatever the marks say: control messages are few, and bounded by those who send them. */
+/** Whatever the marks say: control messages are few. Where they are not, since nobody reads them, the link ends. */
 export function insist(pipe: Pipe, message: Message): void {
   if (!pipe.online) return
   try {
-    if (!pipe.send(message)) pipe.inherit(message)
+    if (pipe.send(message)) return
+    if (pipe.queued >= MOST || pipe.queuedBytes >= MOST_BYTES)
+      throw new EarshotError("LIMIT", "it reads too little of what is sent to it")
+    pipe.inherit(message)
   } catch (error) {
     pipe.close(error instanceof EarshotError ? error : undefined)
   }

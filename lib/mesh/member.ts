@@ -5,10 +5,10 @@ import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
 import type { Codecs } from "./codecs.ts"
 import type { ContentContext } from "./content.ts"
-import { insist } from "./ends.ts"
+import { STUFFED, insist } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import type { Introduction } from "./introduction.ts"
-import { Replay } from "./replay.ts"
+import { Replay, unwrap } from "./replay.ts"
 import { checkSubject } from "./subject.ts"
 import { SubjectCache } from "./subject-bytes.ts"
 import { Kind, numbered } from "./wire.ts"
@@ -75,6 +75,11 @@ export class Member implements MemberInfo {
     return this.pipe !== undefined
   }
 
+  /** More waits for it than should, even of what can't be dropped. */
+  get stuffed(): boolean {
+    return this.pipe !== undefined && this.pipe.queuedBytes > STUFFED
+  }
+
   /** Sends, or keeps for it, a message that is counted. */
   post(message: Message, size: number = sizeOf(message)): Posted {
     const { pipe, replay } = this
@@ -109,6 +114,7 @@ export class Member implements MemberInfo {
   /** A counted message came. True: `sayTaken` is due within 50 ms. */
   take(message: Message): boolean {
     this.taken++
+    if (!this.features.has("replay")) return false
     this.unsaid += sizeOf(message)
     if (this.taken - this.said < TAKEN_EVERY && this.unsaid < TAKEN_BYTES) return true
     this.sayTaken()
@@ -134,6 +140,15 @@ export class Member implements MemberInfo {
     this.full.clear()
     this.features = new Set(introduction.features)
     this.revise(introduction)
+  }
+
+  /** A link is there again: sends what it has not taken. Returns how many messages are missing for good. */
+  resume(taken: number): number {
+    if (!this.features.has("replay")) return 0
+    const { missing, messages } = this.replay.resume(unwrap(taken, this.replay.sent))
+    if (missing > 0) this.tell([numbered(Kind.GAP, 0, missing)])
+    for (const message of messages) this.tell(message)
+    return missing
   }
 
   /** It told something new of itself. */

@@ -35,6 +35,7 @@ const BAN = 60_000
 /** ms after which one who was not heard of again is given up. */
 const FORGET = 600_000
 const MAX_TARGETS = 16_384
+const MAX_BANS = 4096
 const MAX_ENDPOINTS = 32
 
 interface Target {
@@ -150,7 +151,10 @@ export class Reach {
 
   /** What became of a connection of ours. */
   over(connection: unknown, outcome: Outcome, endpoint: string): void {
-    if (outcome === "foreign" || outcome === "self") this.bans.set(endpoint, this.clock.now() + BAN)
+    if (outcome === "foreign" || outcome === "self") {
+      if (this.bans.size >= MAX_BANS) this.bans.delete(this.bans.keys().next().value!)
+      this.bans.set(endpoint, this.clock.now() + BAN)
+    }
     const attempt = this.byConnection.get(connection)
     if (attempt === undefined) return
     if (outcome === "linked" || outcome === "duplicate") return this.finish(attempt)
@@ -197,12 +201,23 @@ export class Reach {
     const { clock } = this
     let target = this.targets.get(key)
     if (target === undefined) {
-      if (this.targets.size >= MAX_TARGETS) this.targets.delete(this.targets.keys().next().value!)
+      if (this.targets.size >= MAX_TARGETS) this.makeRoom()
       const backoff = new Backoff(clock, FIRST_PAUSE, LONGEST_PAUSE, true)
       target = { key, id, endpoints, backoff, heard: clock.now(), timer: undefined, attempt: undefined }
       this.targets.set(key, target)
     } else target.endpoints = [...new Set([...endpoints, ...target.endpoints])].slice(0, MAX_ENDPOINTS)
     return target
+  }
+
+  /** Gives up who was heard of first, of those that are not being dialled. */
+  private makeRoom(): void {
+    for (const [key, target] of this.targets) {
+      if (target.attempt !== undefined) continue
+      target.timer?.cancel()
+      this.waiting.delete(target)
+      this.targets.delete(key)
+      return
+    }
   }
 
   private start(target: Target): void {

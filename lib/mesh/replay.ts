@@ -65,3 +65,9 @@ export class Replay {
     this.bytes -= sizeOf(this.kept.shift()!)
   }
 }
+
+/** A count that travelled in 32 bits, of messages that we have sent; more than that can't be. */
+export function unwrap(count: number, sent: number): number {
+  const behind = (sent - count) >>> 0
+  return behind > sent ? sent : sent - behind
+}
