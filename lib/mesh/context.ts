@@ -29,6 +29,8 @@ export interface Context {
   readonly closed: boolean
   /** Counts a loss and tells of it. */
   drop(reason: MeshDropReason, count: number, bytes: number, where?: { member?: Member; subject?: string }): void
+  /** Things that were skipped: of a later version of the protocol, or nonsense. */
+  onUnknown(count: number): void
   /** What went wrong behind the scenes. */
   fail(error: unknown, subject?: string): void
 }

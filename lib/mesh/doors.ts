@@ -8,6 +8,7 @@ import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
 import { insist } from "./ends.ts"
 import { readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
+import { printable } from "./printable.ts"
 import { Kind, MAJOR, bare } from "./wire.ts"
 
 /** How an attempt to link ended, for whoever dialled. */
@@ -42,6 +43,8 @@ export interface DoorsOwner {
   onTurnedAway(pipe: Pipe, reason: string, peer: Introduction): void
   /** A living member with our id. */
   onClash(peer: Introduction): void
+  /** Things that were skipped: of a later version, or nonsense. */
+  onUnknown(count: number): void
 }
 
 interface Door {
@@ -55,6 +58,8 @@ interface Door {
 const PATIENCE = 5000
 /** ms that a hello waits for our own dial to the same member. */
 const HOLD = 2000
+/** Connections that are through their handshake and not welcome yet. */
+const MAX_DOORS = 4096
 const ASK = bare(Kind.ASK)
 const HELLO = bare(Kind.HELLO)
 const WELCOME = bare(Kind.WELCOME)
@@ -79,6 +84,7 @@ export class Doors {
 
   /** A connection is through its handshake. */
   open(pipe: Pipe): void {
+    if (this.doors.size >= MAX_DOORS) return pipe.close(new EarshotError("LIMIT", "too many at the door"))
     const timer = this.clock.timeout(() => this.fail(pipe, "no introduction in time"), PATIENCE)
     this.doors.set(pipe, { pipe, timer })
     if (pipe.dialled) return
@@ -93,11 +99,13 @@ export class Doors {
     try {
       const kind = message[0]![0]
       if (pipe.dialled) {
-        if (kind === Kind.ASK) this.asked(door, readIntroduction(message[1]))
-        else if (kind === Kind.WELCOME) this.welcomed(door, readIntroduction(message[1]))
+        if (kind === Kind.ASK) this.asked(door, this.read(message))
+        else if (kind === Kind.WELCOME) this.welcomed(door, this.read(message))
         else if (kind === Kind.REFUSE) this.refused(door, readMap(message[1]))
-      } else if (kind === Kind.HELLO) this.greeted(door, readIntroduction(message[1]))
+        else this.owner.onUnknown(1)
+      } else if (kind === Kind.HELLO) this.greeted(door, this.read(message))
       // Whatever else comes early is of a later version, or nonsense: neither is ours to answer.
+      else this.owner.onUnknown(1)
     } catch (error) {
       this.fail(pipe, (error as Error).message)
     }
@@ -117,6 +125,10 @@ export class Doors {
 
   close(): void {
     for (const pipe of [...this.doors.keys()]) this.shut(pipe)
+  }
+
+  private read(message: Message): Introduction {
+    return readIntroduction(message[1], (count) => this.owner.onUnknown(count))
   }
 
   private asked(door: Door, peer: Introduction): void {
@@ -145,7 +157,7 @@ export class Doors {
   private refused(door: Door, { reason, text }: Record<string, unknown>): void {
     const outcome =
       reason === "duplicate" ? "duplicate" : reason === "network" || reason === "version" ? "foreign" : "failed"
-    this.turnBack(door, outcome, typeof text === "string" ? text.slice(0, 200) : "it was refused")
+    this.turnBack(door, outcome, typeof text === "string" ? printable(text, 200) : "it was refused")
   }
 
   private greeted(door: Door, peer: Introduction): void {

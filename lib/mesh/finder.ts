@@ -6,6 +6,7 @@ import type { Hub } from "./hub.ts"
 import { networkHash } from "./identity.ts"
 import type { Introduction } from "./introduction.ts"
 import type { Member } from "./member.ts"
+import { printable } from "./printable.ts"
 import { MAJOR } from "./wire.ts"
 
 /** Findings kept, the newest of each key. */
@@ -126,9 +127,9 @@ export class Finder implements DiscoveryHost {
     const old = findings.get(finding.key)
     findings.delete(finding.key)
     if (findings.size >= MAX_FINDINGS) findings.delete(findings.keys().next().value!)
-    findings.set(finding.key, { ...finding, count: (old?.count ?? 0) + 1, at: hub.clock.now() })
-    if (old === undefined)
-      this.log("info", `${finding.evidence}${finding.cure === undefined ? "" : `; ${finding.cure}`}`)
+    const evidence = printable(finding.evidence)
+    findings.set(finding.key, { ...finding, evidence, count: (old?.count ?? 0) + 1, at: hub.clock.now() })
+    if (old === undefined) this.log("info", `${evidence}${finding.cure === undefined ? "" : `; ${finding.cure}`}`)
   }
 
   // --- Of the links ---
@@ -182,7 +183,7 @@ export class Finder implements DiscoveryHost {
 
   log(level: "info" | "debug", text: string): void {
     const { log, name } = this.hub.settings
-    if (log === "debug" || log === level) this.platform.log(`earshot ${name}: ${text}`)
+    if (log === "debug" || log === level) this.platform.log(printable(`earshot ${name}: ${text}`))
   }
 
   private warnPrivate(endpoint: string): void {

@@ -1,12 +1,14 @@
 /**
- * Members tell each other whom they are linked with: first a hash of it, where that differs the list of ids, then only the
+ * Members tell each other whom they are linked with: first a digest of it, where that differs the list of ids, then only the
  * records that the other lacks. Nobody passes on what it has only heard, so that the dead don't circulate.
  */
 import type { Clock, Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
+import { Digest } from "./digest.ts"
+import { endpointsOf, isMemberId } from "./introduction.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
-import { Kind, bare } from "./wire.ts"
+import { ANSWER, Kind, bare } from "./wire.ts"
 
 /** What a member tells of a third. */
 export interface PeerRecord {
@@ -21,22 +23,27 @@ export interface GossipOwner {
   readonly linked: Iterable<Member>
   /** Somebody is said to be alive there. */
   onRecord(record: PeerRecord): void
+  /** Things that were skipped. */
+  onUnknown(count: number): void
 }
 
-/** MEMBERS: the body is a hash alone; the other is asked for its list in return. */
-const HASH = 1
-const ANSWER = 2
 /** ms between two rounds, each with one member drawn at random. */
 const ROUND = 5000
 /** New links at a time on which the lists are compared. */
 const GREETED = 4
 const RECORDS_PER_MESSAGE = 256
+/** Of others: members in a list, records in a message. */
 const MAX_LIST = 65_536
+const MAX_RECORDS = 1024
+/** Records taken from one member in so many ms. */
+const MAX_TOLD = 4096
+const TOLD_EVERY = 60_000
 
 export class Gossip {
   private readonly clock: Clock
   private readonly owner: GossipOwner
   private timer: Timer | undefined
+  private readonly told = new WeakMap<Member, { since: number; count: number }>()
 
   constructor(clock: Clock, owner: GossipOwner) {
     this.clock = clock
@@ -58,18 +65,15 @@ export class Gossip {
   }
 
   private greet(member: Member): void {
-    member.tell([bare(Kind.MEMBERS, HASH), msgpack.encode(this.hash())])
+    if (member.features.has("gossip")) member.tell([bare(Kind.CENSUS), msgpack.encode(this.digest().pair)])
   }
 
-  onMembers(member: Member, flags: number, body: Uint8Array): void {
-    const value = decode(body)
-    if (flags & HASH) {
-      if (value !== this.hash()) this.list(member, true)
-      return
-    }
-    if (!Array.isArray(value) || value.length > MAX_LIST)
-      throw new EarshotError("EPROTO", "a list of members that is none")
-    const theirs = new Map<unknown, unknown>(value.filter(Array.isArray) as [unknown, unknown][])
+  onCensus(member: Member, body: Uint8Array | undefined): void {
+    if (!this.digest().fits(read(body, 16))) this.list(member, true)
+  }
+
+  onMembers(member: Member, flags: number, body: Uint8Array | undefined): void {
+    const theirs = new Map<unknown, unknown>(read(body, MAX_LIST).filter(Array.isArray) as [unknown, unknown][])
     const lacking: PeerRecord[] = []
     for (const record of this.records())
       if (record.id !== member.id && !(Number(theirs.get(record.id)) >= record.epoch)) lacking.push(record)
@@ -78,17 +82,22 @@ export class Gossip {
     if (flags & ANSWER) this.list(member, false)
   }
 
-  onRecords(body: Uint8Array): void {
-    const value = decode(body)
-    if (!Array.isArray(value) || value.length > MAX_LIST) throw new EarshotError("EPROTO", "records that are none")
-    for (const each of value) {
+  onRecords(member: Member, body: Uint8Array | undefined): void {
+    let skipped = 0
+    for (const each of read(body, MAX_RECORDS)) {
       const { id, epoch, endpoints } = Object(each) as Partial<Record<keyof PeerRecord, unknown>>
-      if (typeof id !== "string" || id.length > 64 || !Array.isArray(endpoints)) continue
-      const usable = endpoints.filter(
-        (endpoint): endpoint is string => typeof endpoint === "string" && endpoint.length <= 1024,
-      )
-      this.owner.onRecord({ id, epoch: Number(epoch) || 0, endpoints: usable.slice(0, 32) })
+      const usable = endpointsOf(endpoints)
+      if (!isMemberId(id) || usable.length === 0 || !this.mayTell(member)) skipped++
+      else this.owner.onRecord({ id, epoch: Number(epoch) || 0, endpoints: usable })
     }
+    if (skipped > 0) this.owner.onUnknown(skipped)
+  }
+
+  private mayTell(member: Member): boolean {
+    const now = this.clock.now()
+    let told = this.told.get(member)
+    if (told === undefined || now - told.since > TOLD_EVERY) this.told.set(member, (told = { since: now, count: 0 }))
+    return ++told.count <= MAX_TOLD
   }
 
   private list(member: Member, answer: boolean): void {
@@ -111,22 +120,23 @@ export class Gossip {
       if (!leaf && endpoints.length > 0) yield { id, epoch, endpoints }
   }
 
-  /** Of whom we know, whatever the order: a number below 2^32. */
-  private hash(): number {
-    let sum = 0
-    for (const { id, epoch } of this.records()) {
-      let hash = 0x811c9dc5 ^ epoch
-      for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193)
-      sum = (sum + (hash >>> 0)) >>> 0
-    }
-    return sum
+  /** Of whom we know. */
+  private digest(): Digest {
+    const digest = new Digest()
+    for (const { id, epoch } of this.records()) digest.change(`${id} ${epoch}`, 1)
+    return digest
   }
 }
 
-function decode(body: Uint8Array): unknown {
+/** A list of MessagePack. Throws EPROTO. */
+function read(body: Uint8Array | undefined, most: number): unknown[] {
+  let value: unknown
   try {
-    return msgpack.decode(body)
+    if (body !== undefined) value = msgpack.decode(body)
   } catch (error) {
     throw new EarshotError("EPROTO", "gossip that is no MessagePack", error)
   }
+  if (!Array.isArray(value) || value.length > most)
+    throw new EarshotError("EPROTO", "gossip that is no list as it fits")
+  return value
 }

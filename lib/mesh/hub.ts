@@ -320,13 +320,18 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.finder.onClash(peer)
   }
 
+  onUnknown(count: number): void {
+    this.counters.unknown += count
+  }
+
   onMessage(member: Member, kind: number, message: Message): void {
     dispatch(this, member, kind, message)
   }
 
   /** One side takes no more of the other's subscriptions. */
-  denied(member: Member, reason: string): void {
-    this.events.emit("denied", { what: "interest", member: member.id, reason })
+  denied(member: Member, reason: string, subject?: string): void {
+    const about = { what: "interest", member: member.id, reason }
+    this.events.emit("denied", subject === undefined ? about : { ...about, subject })
   }
 
   async close(linger: number): Promise<void> {

@@ -5,6 +5,7 @@ import { decodeContent } from "./content.ts"
 import type { Context } from "./context.ts"
 import { TheirInterest } from "./interest.ts"
 import type { Member } from "./member.ts"
+import { msgpack } from "./msgpack.ts"
 import { returned } from "./outgoing.ts"
 import { CONFIRMED, COPY, GROUPS, Kind, PLAIN, bare, groupsOf, numberAt, numbered } from "./wire.ts"
 
@@ -37,6 +38,7 @@ export class Incoming {
     const flags = head[1]!
     const content = decodeContent(message, 1, member.reading)
     const { local } = this.context
+    if (content.subject === "") throw new EarshotError("EPROTO", "a message without a subject")
     this.received++
     const { relay } = this.context
     if (flags & PLAIN) {
@@ -56,9 +58,20 @@ export class Incoming {
 
   /** Returns the wishes that were too many. */
   onInterest(member: Member, message: Message): readonly string[] {
-    const { refused } = this.interests.get(member)?.apply(message[0]![1]!, bodyOf(message)) ?? { refused: [] }
-    if (refused.length > 0) member.tell([bare(Kind.DENIED)])
+    const interest = this.interests.get(member)
+    if (interest === undefined) return []
+    const { refused, unknown } = interest.apply(message[0]![1]!, bodyOf(message))
+    if (unknown > 0) this.context.onUnknown(unknown)
+    if (refused.length > 0) {
+      const reason = `${interest.size} wishes of one member are held, and no more`
+      const denial = { what: "interest", count: refused.length, subject: refused[0], reason }
+      member.tell([bare(Kind.DENIED), msgpack.encode(denial)])
+    }
     return refused
+  }
+
+  onBarrier(member: Member): void {
+    this.interests.get(member)?.onBarrier()
   }
 
   onDigest(member: Member, message: Message): void {

@@ -5,7 +5,9 @@
  */
 import type { Clock, Timer } from "../clock.ts"
 import type { Message } from "../contract.ts"
+import { encodeText } from "../bytes.ts"
 import { EarshotError } from "../errors.ts"
+import { Digest } from "./digest.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
 import { checkPattern } from "./subject.ts"
@@ -31,8 +33,13 @@ export interface Wishes {
   remove(pattern: string, wish: Wish): void
 }
 
-/** Of one member. */
-export const MAX_INTEREST = 65_536
+/** Wishes of one member: as many groups as one PUBLISH can name. */
+export const MAX_INTEREST = 65_535
+/** What they may weigh together: each as many as it has characters, and 32 for each token. */
+export const MAX_WEIGHT: number = 16 * 1024 * 1024
+const TOKEN_WEIGHT = 32
+/** Bytes of one message of theirs. */
+const MAX_BODY: number = 4 * 1024 * 1024
 const OPS_PER_MESSAGE = 1024
 /** ms between two digests on a link, at least. */
 export const DIGEST_EVERY = 10_000
@@ -49,18 +56,6 @@ const opOf = (add: 0 | 1, { pattern, queue, responds }: Interest): Op => [
   queue ?? null,
   responds ? RESPONDS : 0,
 ]
-
-/** Of a set of wishes, whatever their order: a number below 2^32. */
-class Digest {
-  count = 0
-  hash = 0
-  change(key: string, by: 1 | -1): void {
-    let hash = 0x811c9dc5
-    for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
-    this.count += by
-    this.hash = (this.hash + by * (hash >>> 0)) >>> 0
-  }
-}
 
 /** Our own. */
 export class OwnInterest {
@@ -126,13 +121,13 @@ export class OwnInterest {
   greet(member: Member): void {
     if (this.dirty) this.flush()
     this.resend(member)
-    member.tell([bare(Kind.BARRIER)])
   }
 
-  /** A digest didn't fit: once more from the start. */
+  /** All of it, from the start, to its barrier. */
   resend(member: Member): void {
     member.tell([bare(Kind.INTEREST, RESET), msgpack.encode([])])
     for (const message of encode([...this.wanted.values()].map(({ wish }) => opOf(1, wish)))) member.tell(message)
+    member.tell([bare(Kind.BARRIER)])
   }
 
   close(): void {
@@ -141,7 +136,7 @@ export class OwnInterest {
 
   private digestMessage(): Message {
     if (this.dirty) this.flush()
-    return [bare(Kind.DIGEST), msgpack.encode([this.digest.count, this.digest.hash])]
+    return [bare(Kind.DIGEST), msgpack.encode(this.digest.pair)]
   }
 
   private want(interest: Interest): { readonly wish: Wish; own: number; carried: number } {
@@ -194,12 +189,23 @@ function encode(ops: readonly Op[]): Message[] {
   return messages
 }
 
+/** What came of an INTEREST. */
+export interface Applied {
+  /** Patterns that were too many. */
+  readonly refused: readonly string[]
+  /** What is of a later version, or no use: skipped. */
+  readonly unknown: number
+}
+
 /** Another member's. */
 export class TheirInterest {
   private readonly member: Member
   private readonly wishes: Wishes
   private readonly wanted = new Map<string, Wish>()
+  /** Said before the last RESET, and not again so far: they hold until the barrier, so that nothing is missed meanwhile. */
+  private readonly stale = new Map<string, Wish>()
   private readonly digest = new Digest()
+  private weight = 0
   private denied = 0
 
   constructor(member: Member, wishes: Wishes) {
@@ -212,56 +218,83 @@ export class TheirInterest {
   }
 
   list(): Interest[] {
-    return [...this.wanted.values()]
+    return [...this.wanted.values(), ...this.stale.values()]
   }
 
-  /** Takes what an INTEREST says. Returns how many wishes were one too many. Throws EPROTO for nonsense. */
-  apply(flags: number, body: Uint8Array): { readonly refused: string[] } {
+  /** Takes what an INTEREST says. Throws EPROTO for nonsense. */
+  apply(flags: number, body: Uint8Array): Applied {
+    if (body.length > MAX_BODY) throw new EarshotError("EPROTO", "an interest that is too large")
     const ops = decode(body)
-    if (!Array.isArray(ops)) throw new EarshotError("EPROTO", "an interest that is no list")
-    if (flags & RESET) this.clear()
+    if (flags & RESET) this.reset()
     const refused: string[] = []
-    for (const op of ops as unknown[]) {
+    let unknown = 0
+    for (const op of ops) {
       const interest = readOp(op)
+      if (interest === undefined || isStrange(op as unknown[])) unknown++
       if (interest === undefined) continue
       const key = keyOf(interest)
-      const known = this.wanted.get(key)
-      if ((op as Op)[0] === 0) {
-        if (known !== undefined) this.drop(key, known)
-      } else if (known === undefined) {
-        if (this.wanted.size >= MAX_INTEREST) {
-          this.denied++
-          refused.push(interest.pattern)
-        } else this.add(key, { ...interest, member: this.member })
-      }
+      if ((op as Op)[0] === 0) this.forget(key)
+      else if (!this.want(key, interest)) refused.push(interest.pattern)
     }
-    return { refused }
+    this.denied += refused.length
+    return { refused, unknown }
+  }
+
+  /** The table is complete: what was not said again goes. */
+  onBarrier(): void {
+    for (const wish of this.stale.values()) this.wishes.remove(wish.pattern, wish)
+    this.stale.clear()
   }
 
   /** Does their digest fit what we hold? Not asked of one of whom we hold only a part. */
   fits(body: Uint8Array): boolean {
-    const value = decode(body)
-    if (!Array.isArray(value)) throw new EarshotError("EPROTO", "a digest that is none")
-    return this.denied > 0 || (value[0] === this.digest.count && value[1] === this.digest.hash)
+    return this.digest.fits(decode(body)) || this.denied > 0 || this.stale.size > 0
   }
 
-  /** In queue groups and for requests only those count that are linked: the rest stays for a while (replay). */
   clear(): void {
-    for (const [key, wish] of this.wanted) this.drop(key, wish)
-    this.denied = 0
+    this.reset()
+    this.onBarrier()
   }
 
-  private add(key: string, wish: Wish): void {
+  private reset(): void {
+    this.onBarrier()
+    for (const [key, wish] of this.wanted) this.stale.set(key, wish)
+    this.wanted.clear()
+    this.digest.clear()
+    this.weight = this.denied = 0
+  }
+
+  private want(key: string, interest: Interest): boolean {
+    if (this.wanted.has(key)) return true
+    const weight = weightOf(interest)
+    if (this.wanted.size >= MAX_INTEREST || this.weight + weight > MAX_WEIGHT) return false
+    const stale = this.stale.get(key)
+    const wish = stale ?? { ...interest, member: this.member }
     this.wanted.set(key, wish)
+    this.weight += weight
     this.digest.change(key, 1)
-    this.wishes.add(wish.pattern, wish)
+    if (stale === undefined) this.wishes.add(wish.pattern, wish)
+    else this.stale.delete(key)
+    return true
   }
 
-  private drop(key: string, wish: Wish): void {
-    this.wanted.delete(key)
-    this.digest.change(key, -1)
-    this.wishes.remove(wish.pattern, wish)
+  private forget(key: string): void {
+    const wish = this.wanted.get(key)
+    if (wish !== undefined) {
+      this.wanted.delete(key)
+      this.weight -= weightOf(wish)
+      this.digest.change(key, -1)
+    }
+    const known = wish ?? this.stale.get(key)
+    this.stale.delete(key)
+    if (known !== undefined) this.wishes.remove(known.pattern, known)
   }
+}
+
+function weightOf({ pattern, queue }: Interest): number {
+  let weight = pattern.length + (queue?.length ?? 0) + TOKEN_WEIGHT
+  for (let dot = pattern.indexOf("."); dot >= 0; dot = pattern.indexOf(".", dot + 1)) weight += TOKEN_WEIGHT
+  return weight
 }
 
 /** Undefined for what this version doesn't know, or that no subject can match. */
@@ -269,7 +302,7 @@ function readOp(op: unknown): Interest | undefined {
   if (!Array.isArray(op)) return undefined
   const [add, pattern, queue, flags] = op as unknown[]
   if ((add !== 0 && add !== 1) || typeof pattern !== "string") return undefined
-  if (queue !== null && queue !== undefined && (typeof queue !== "string" || queue.length > MAX_GROUP)) return undefined
+  if (queue !== null && queue !== undefined && !isGroup(queue)) return undefined
   try {
     checkPattern(pattern)
   } catch {
@@ -278,10 +311,21 @@ function readOp(op: unknown): Interest | undefined {
   return { pattern, queue: queue ?? undefined, responds: (Number(flags) & RESPONDS) !== 0 }
 }
 
-function decode(body: Uint8Array): unknown {
+/** It says more than this version knows. */
+const isStrange = ({ length, 3: flags }: readonly unknown[]): boolean => length > 4 || (Number(flags) & ~RESPONDS) !== 0
+
+/** May a queue group be called so: 1 to 255 bytes? */
+export function isGroup(name: unknown): name is string {
+  return typeof name === "string" && name !== "" && name.length <= MAX_GROUP && encodeText(name).length <= MAX_GROUP
+}
+
+function decode(body: Uint8Array): unknown[] {
+  let value: unknown
   try {
-    return msgpack.decode(body)
+    value = msgpack.decode(body)
   } catch (error) {
     throw new EarshotError("EPROTO", "an interest that is no MessagePack", error)
   }
+  if (!Array.isArray(value)) throw new EarshotError("EPROTO", "an interest that is no list")
+  return value
 }

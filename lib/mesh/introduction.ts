@@ -1,6 +1,7 @@
 /** Who members say they are: the bodies of ASK, HELLO and WELCOME, which are MessagePack maps (PROTOCOL.md). */
 import { EarshotError } from "../errors.ts"
 import { msgpack } from "./msgpack.ts"
+import { isPrintable, printable } from "./printable.ts"
 import { MAJOR, MINOR } from "./wire.ts"
 
 /** What both sides tell. ASK has only the first five. */
@@ -30,22 +31,51 @@ export const FEATURES: readonly string[] = ["replay", "groups", "gossip", "suspe
 
 export const VERSION: readonly [number, number] = [MAJOR, MINOR]
 
+/** What an introduction may have; whatever else is in it is of a later version. */
+const FIELDS: ReadonlySet<string> = new Set(
+  "id nonce network version features name endpoints meta leaf leaves epoch link taken".split(" "),
+)
+const ID = /^[\x21-\x7e]{1,64}$/
+const ENDPOINT = /^[a-z][a-z0-9+.-]*:\/\/./
 const MAX_NAME = 256
 const MAX_ENDPOINTS = 32
 const MAX_ENDPOINT = 1024
 const MAX_BODY = 65_536
+/** Bytes of MessagePack that another may have us hold as its `meta`. */
+const MAX_META = 8192
 
 export function writeIntroduction(introduction: Partial<Introduction>): Uint8Array {
   return msgpack.encode(introduction)
 }
 
-/** Fields it doesn't know are left alone, missing ones get what harms nobody. Throws EPROTO for one without id or version. */
-export function readIntroduction(body: Uint8Array | undefined): Introduction {
-  const map = readMap(body)
-  const { id, version, network, meta } = map
-  if (typeof id !== "string" || !/^[\x21-\x7e]{1,64}$/.test(id)) throw bad("an id")
+/**
+ * What is missing gets what harms nobody; `onUnknown` is told how many fields are of a later version, or no use. Throws
+ * EPROTO for one without id, version or network.
+ */
+export function readIntroduction(body: Uint8Array | undefined, onUnknown: (count: number) => void): Introduction {
+  return introductionOf(readMap(body), onUnknown)
+}
+
+/** What a member says anew of itself, over what it said before. Throws EPROTO. */
+export function readUpdate(
+  { id, name, endpoints, meta, leaf }: Pick<Introduction, "id" | "name" | "endpoints" | "meta" | "leaf">,
+  body: Uint8Array | undefined,
+  onUnknown: (count: number) => void,
+): Introduction {
+  const told = { name, endpoints, meta, leaf, ...readMap(body), id, version: VERSION, network: "" }
+  return introductionOf(told, onUnknown)
+}
+
+function introductionOf(map: Readonly<Record<string, unknown>>, onUnknown: (count: number) => void): Introduction {
+  const { id, version, network } = map
+  if (!isMemberId(id)) throw bad("an id")
   if (!Array.isArray(version) || !isCount(version[0]) || !isCount(version[1])) throw bad("a version")
   if (typeof network !== "string" || network.length > MAX_NAME) throw bad("a network")
+  let unknown = 0
+  for (const field of Object.keys(map)) if (!FIELDS.has(field)) unknown++
+  const meta = metaOf(map["meta"])
+  if (meta === undefined) unknown++
+  if (unknown > 0) onUnknown(unknown)
   return {
     id,
     nonce: text(map["nonce"]),
@@ -53,14 +83,24 @@ export function readIntroduction(body: Uint8Array | undefined): Introduction {
     version: [version[0], version[1]],
     features: texts(map["features"], 64, 64),
     name: text(map["name"]) || id,
-    endpoints: texts(map["endpoints"], MAX_ENDPOINTS, MAX_ENDPOINT),
-    meta: typeof meta === "object" && meta !== null && !Array.isArray(meta) ? (meta as Record<string, unknown>) : {},
+    endpoints: endpointsOf(map["endpoints"]),
+    meta: meta ?? {},
     leaf: map["leaf"] === true,
     leaves: count(map["leaves"]),
     epoch: count(map["epoch"]),
     link: count(map["link"]),
     taken: count(map["taken"]),
   }
+}
+
+/** 1 to 64 visible characters of ASCII. */
+export function isMemberId(value: unknown): value is string {
+  return typeof value === "string" && ID.test(value)
+}
+
+/** Those that could be endpoints, at most 32 of at most 1,024 characters. */
+export function endpointsOf(value: unknown): string[] {
+  return texts(value, MAX_ENDPOINTS, MAX_ENDPOINT).filter((each) => ENDPOINT.test(each) && isPrintable(each))
 }
 
 /** A body that is a map of MessagePack. Throws EPROTO. */
@@ -77,12 +117,22 @@ export function readMap(body: Uint8Array | undefined): Record<string, unknown> {
 }
 
 function text(value: unknown): string {
-  return typeof value === "string" && value.length <= MAX_NAME ? value : ""
+  return typeof value === "string" && value.length <= MAX_NAME ? printable(value) : ""
+}
+
+/** Undefined for what is none, or too much. */
+function metaOf(value: unknown = {}): Record<string, unknown> | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined
+  try {
+    return msgpack.encode(value).length <= MAX_META ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function texts(value: unknown, most: number, longest: number): string[] {
   if (!Array.isArray(value)) return []
-  return value.filter((each): each is string => typeof each === "string" && each.length <= longest).slice(0, most)
+  return value.slice(0, most).filter((each): each is string => typeof each === "string" && each.length <= longest)
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0

@@ -10,16 +10,17 @@ import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
 import type { Codecs } from "./codecs.ts"
 import { Doors, type DoorsOwner, type Outcome, type Standing } from "./doors.ts"
-import { Ends, insist, type EndsOwner } from "./ends.ts"
+import { Ends, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
-import { VERSION, readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
+import { readMap, readUpdate, writeIntroduction, type Introduction } from "./introduction.ts"
 import { Lost } from "./lost.ts"
 import { Member } from "./member.ts"
 import { Pulse, type PulseOwner } from "./pulse.ts"
 import { Reach, type ReachOwner } from "./reach.ts"
+import { unwrap } from "./replay.ts"
 import { Thanks } from "./thanks.ts"
-import { Kind, bare, counted, numberAt, numbered } from "./wire.ts"
+import { Kind, bare, counted, hasStrangeFlags, numberAt } from "./wire.ts"
 
 export interface LinksOwner {
   /** As it is now; what belongs to one pair is left 0. */
@@ -47,10 +48,11 @@ export interface LinksOwner {
   onClash(peer: Introduction): void
   /** Somebody is said to be alive there. */
   onRecord(id: string, endpoints: readonly string[]): void
+  /** Things that were skipped: of a later version of the protocol, or nonsense. */
+  onUnknown(count: number): void
   /** Nothing is being dialled any more. */
   onIdle(): void
 }
-
 
 export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, GossipOwner {
   readonly members: Map<string, Member> = new Map()
@@ -149,7 +151,9 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     const kind = head[0]!
     if (counted(kind)) this.thanks.took(member, message)
     try {
-      if (kind >= Kind.MEMBERS || kind === Kind.TAKEN || kind === Kind.GAP) this.control(member, kind, message)
+      if (head.length < 2) throw new EarshotError("EPROTO", "a mesh message without a head")
+      if (hasStrangeFlags(head)) this.owner.onUnknown(1)
+      if (kind >= Kind.CENSUS || kind === Kind.TAKEN || kind === Kind.GAP) this.control(member, kind, message)
       else this.owner.onMessage(member, kind, message)
     } catch (error) {
       // A member that breaks the protocol loses its link, nothing else.
@@ -227,12 +231,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     }
     if (pipe.dialled) this.reach.over(pipe.owner, "linked", pipe.address)
     this.reach.forget(peer.id)
-    const { missing, messages } = member.replay.resume(unwrap(peer.taken, member.replay.sent))
-    if (missing > 0) {
-      member.tell([numbered(Kind.GAP, 0, missing)])
-      this.owner.onGap(member, "sent", missing)
-    }
-    for (const message of messages) insist(pipe, message)
+    const missing = member.resume(peer.taken)
+    if (missing > 0) this.owner.onGap(member, "sent", missing)
     const joins = !member.present
     member.present = true
     this.owner.onLinked(member, resumed)
@@ -252,6 +252,10 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   onClash(peer: Introduction): void {
     this.owner.onClash(peer)
+  }
+
+  onUnknown(count: number): void {
+    this.owner.onUnknown(count)
   }
 
   // --- Dialling ---
@@ -313,15 +317,14 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
         member.taken += count
         return this.owner.onGap(member, "received", count)
       }
+      case Kind.CENSUS:
+        return this.gossip.onCensus(member, body)
       case Kind.MEMBERS:
-        return body && this.gossip.onMembers(member, head[1] ?? 0, body)
+        return this.gossip.onMembers(member, head[1]!, body)
       case Kind.RECORDS:
-        return body && this.gossip.onRecords(body)
+        return this.gossip.onRecords(member, body)
       case Kind.UPDATE: {
-        const known = readIntroduction(
-          writeIntroduction({ version: VERSION, network: "", ...readMap(body), id: member.id }),
-        )
-        member.revise(known)
+        member.revise(readUpdate(member, body, (count) => this.onUnknown(count)))
         return this.owner.onUpdate(member)
       }
       case Kind.DRAINING:
@@ -335,7 +338,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
         if (suspect?.linked === true) this.pulse.probe(suspect)
         return
       }
-      // Of a later version: skipped.
+      default:
+        this.onUnknown(1)
     }
   }
 
@@ -391,9 +395,3 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
 const isBoot = (member: Member, epoch: number, nonce: string): boolean =>
   member.epoch === epoch && member.nonce === nonce
-
-/** A count that travelled in 32 bits, of messages that we have sent; more than that can't be. */
-function unwrap(count: number, sent: number): number {
-  const behind = (sent - count) >>> 0
-  return behind > sent ? sent : sent - behind
-}

@@ -8,6 +8,7 @@ import type { Platform, StateStore } from "./contract.ts"
 import type { MemberInfo, MeshEvents } from "./events.ts"
 import { Hub } from "./hub.ts"
 import { freshId } from "./identity.ts"
+import { isGroup } from "./interest.ts"
 import type { MeshMessage } from "./message.ts"
 import { checkMeta, readOptions, type MeshOptions } from "./options.ts"
 import { request } from "./one-request.ts"
@@ -248,8 +249,8 @@ function checkOwn(subject: string): string {
 }
 
 function checkQueue(queue: string | null | undefined): void {
-  if (queue !== undefined && queue !== null && (typeof queue !== "string" || queue === "" || queue.length > 255))
-    throw new EarshotError("EINVAL", "a queue group is a string of 1 to 255 characters")
+  if (queue !== undefined && queue !== null && !isGroup(queue))
+    throw new EarshotError("EINVAL", "a queue group is a string of 1 to 255 bytes")
 }
 
 export { hasWildcard, isReserved, type Reply }

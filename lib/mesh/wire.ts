@@ -35,28 +35,51 @@ export const Kind = {
   SYNCED: 26,
   RETURN: 27,
   // The mesh about itself.
-  MEMBERS: 32,
-  RECORDS: 33,
-  UPDATE: 34,
-  DRAINING: 35,
-  GOODBYE: 36,
-  SUSPECT: 37,
+  CENSUS: 32,
+  MEMBERS: 33,
+  RECORDS: 34,
+  UPDATE: 35,
+  DRAINING: 36,
+  GOODBYE: 37,
+  SUSPECT: 38,
 } as const
 
-/** Flags of PUBLISH. */
+/** Of PUBLISH: for subscribers that are in no queue group. */
 export const PLAIN = 1
+/** Of PUBLISH: for the queue groups that the head names. */
 export const GROUPS = 2
+/** Of PUBLISH: the head has a number, to be answered with CONFIRM. */
 export const CONFIRMED = 4
-/** A copy of a request, for those who don't answer. */
+/** Of PUBLISH: a copy of a request, for those who don't answer. */
 export const COPY = 8
-/** Flags of REPLY. */
+/** Of REPLY: the content is an error. */
 export const FAILED = 1
-/** Flags of REQUEST. */
+/** Of REQUEST: the head names a queue group. */
 export const GROUP = 1
-/** Flags of INTEREST: forget what was said before. */
+/** Of INTEREST: a whole table begins, and takes the place of the one before at the BARRIER. */
 export const RESET = 1
-/** Flags of LOAD. */
+/** Of LOAD: no room in that group; without it, room again. */
 export const FULL = 1
+/** Of MEMBERS: the other is to send its own list in return. */
+export const ANSWER = 1
+
+/** Every flag that this version knows, by the name of its kind. */
+export const FLAGS: Partial<Record<keyof typeof Kind, Readonly<Record<string, number>>>> = {
+  PUBLISH: { PLAIN, GROUPS, CONFIRMED, COPY },
+  REPLY: { FAILED },
+  REQUEST: { GROUP },
+  INTEREST: { RESET },
+  LOAD: { FULL },
+  MEMBERS: { ANSWER },
+}
+
+/** By kind: the flags that this version doesn't know. None for a kind that it doesn't know either. */
+const STRANGE = new Uint8Array(256)
+for (const [name, kind] of Object.entries(Kind))
+  STRANGE[kind] = ~Object.values(FLAGS[name as keyof typeof Kind] ?? {}).reduce((all, flag) => all | flag, 0)
+
+/** Has it flags of a later version? They are skipped, and counted. */
+export const hasStrangeFlags = (head: Uint8Array): boolean => (head[1]! & STRANGE[head[0]!]!) !== 0
 
 /** Longest name of a queue group, in bytes. */
 export const MAX_GROUP = 255
@@ -85,11 +108,11 @@ export const PLAIN_HEAD: Uint8Array = bare(Kind.PUBLISH, PLAIN)
 /** For those who watch requests go by. */
 export const COPY_HEAD: Uint8Array = bare(Kind.PUBLISH, PLAIN | COPY)
 
-/** Of a PUBLISH: `groups` were picked for this member; `confirm` is what it is to answer with, 0 for nothing. */
+/** Of a PUBLISH: `groups`, at most 65,535, were picked for this member; `confirm` is what it is to answer with, 0 for nothing. */
 export function publishHead(plain: boolean, groups: readonly string[], confirm: number): Uint8Array {
   const names = groups.map(groupName)
   const size =
-    2 + (confirm > 0 ? 4 : 0) + (names.length > 0 ? names.reduce((sum, { length }) => sum + 1 + length, 1) : 0)
+    2 + (confirm > 0 ? 4 : 0) + (names.length > 0 ? names.reduce((sum, { length }) => sum + 1 + length, 2) : 0)
   const head = allocate(size)
   head[0] = Kind.PUBLISH
   head[1] = (plain ? PLAIN : 0) | (names.length > 0 ? GROUPS : 0) | (confirm > 0 ? CONFIRMED : 0)
@@ -99,6 +122,7 @@ export function publishHead(plain: boolean, groups: readonly string[], confirm: 
     at += 4
   }
   if (names.length > 0) {
+    head[at++] = names.length >>> 8
     head[at++] = names.length
     for (const name of names) at = writeName(head, at, name)
   }
@@ -143,8 +167,10 @@ export function nameAt(head: Uint8Array, at: number): string {
 /** The groups of a PUBLISH. */
 export function groupsOf(head: Uint8Array): string[] {
   let at = 2 + (head[1]! & CONFIRMED ? 4 : 0)
+  if (head.length < at + 2) throw malformed()
   const groups: string[] = []
-  for (let left = head[at++] ?? 0; left > 0; left--) {
+  let left = (head[at]! << 8) | head[at + 1]!
+  for (at += 2; left > 0; left--) {
     groups.push(nameAt(head, at))
     at += 1 + head[at]!
   }
