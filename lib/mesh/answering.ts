@@ -1,94 +1,20 @@
 /** Answering: requests that came in, each accepted and handed to one subscription that responds, or refused at once. */
-import type { Timer } from "../clock.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
+import { OpenCall } from "./call.ts"
 import type { Coding } from "./codecs.ts"
 import { decodeContent, encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
-import type { Headers } from "./contract.ts"
-import type { MemberInfo } from "./events.ts"
 import { MeshMessage, type ReplyOptions } from "./message.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
 import type { Subscription } from "./subscription.ts"
 import { FAILED, GROUP, Kind, nameAt, numberAt, numbered } from "./wire.ts"
 
-/** A request that is being answered, as `serve` hands it over. */
-export interface Call {
-  readonly subject: string
-  readonly headers: Headers
-  readonly from: MemberInfo
-  readonly user: string | undefined
-  /** Aborted when the asker gives up or is lost, or its time is over. */
-  readonly signal: AbortSignal
-  /** ms that the asker still waits; Infinity where it set no limit. */
-  readonly remaining: number
-}
-
 /** Where an answer goes. */
 export interface Answers {
   reply(content: Content, frames: readonly Uint8Array[]): void
   fail(code: string, text: string): void
-}
-
-/** One request that was accepted. */
-export class OpenCall implements Call {
-  readonly from: MemberInfo
-  readonly user: string | undefined = undefined
-  answered = false
-  private readonly clock: Context["clock"]
-  private readonly content: Content
-  private readonly deadline: number
-  private controller: AbortController | undefined
-  private reason: Error | undefined
-  private timer: Timer | undefined
-
-  constructor(clock: Context["clock"], content: Content, from: MemberInfo, remaining: number) {
-    this.clock = clock
-    this.content = content
-    this.from = from
-    this.deadline = remaining === 0 ? Infinity : clock.now() + remaining
-  }
-
-  get subject(): string {
-    return this.content.subject
-  }
-
-  get headers(): Headers {
-    return this.content.headers
-  }
-
-  get remaining(): number {
-    return Math.max(0, this.deadline - this.clock.now())
-  }
-
-  get expired(): boolean {
-    return this.reason !== undefined || this.remaining === 0
-  }
-
-  get signal(): AbortSignal {
-    if (this.controller === undefined) {
-      this.controller = new AbortController()
-      if (this.reason !== undefined) this.controller.abort(this.reason)
-      else if (this.deadline !== Infinity)
-        this.timer = this.clock.timeout(
-          () => this.cancel(new EarshotError("TIMEOUT", "the asker's time is over")),
-          this.remaining,
-        )
-    }
-    return this.controller.signal
-  }
-
-  cancel(reason: Error): void {
-    this.reason ??= reason
-    this.timer?.cancel()
-    this.controller?.abort(reason)
-  }
-
-  finish(): void {
-    this.answered = true
-    this.timer?.cancel()
-  }
 }
 
 /** Accepted and not answered, at a time. */
@@ -134,7 +60,7 @@ export class Answering {
     const subscription = this.choose(content.subject, group)
     if (typeof subscription === "string") return this.refuse(member, id, subscription)
     if (calls !== undefined && calls.size >= MAX_CALLS_EACH) return this.refuse(member, id, "BUSY")
-    const call = new OpenCall(this.context.clock, content, member, remaining)
+    const call = new OpenCall(this.context, content, member, remaining)
     if (calls === undefined) this.calls.set(member, (calls = new Map()))
     calls.set(id, call)
     this.open++
@@ -177,7 +103,7 @@ export class Answering {
   ): () => void {
     const { clock, self } = this.context
     const content = decodeContent(frames, 0, this.context.reading)
-    const call = new OpenCall(clock, content, self, remaining)
+    const call = new OpenCall(this.context, content, self, remaining)
     clock.microtask(() => {
       const subscription = this.choose(subject, group)
       if (typeof subscription === "string") return answers.fail(subscription, "")

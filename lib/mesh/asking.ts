@@ -71,8 +71,17 @@ export interface Pending extends Asked {
 const MAX_PENDING = 65_536
 export const DEFAULT_TIMEOUT = 5000
 
+/** Requests made here, and what came of them; the rest is under way. */
+export interface RequestTallies {
+  asked: number
+  /** A reply came; of `requestMany`, at least one. */
+  answered: number
+  /** Rejected, for whatever reason. */
+  failed: number
+}
+
 export class Asking {
-  asked = 0
+  readonly tallies: RequestTallies = { asked: 0, answered: 0, failed: 0 }
   private readonly context: Context
   private readonly outgoing: Outgoing
   private readonly answering: Answering
@@ -87,8 +96,13 @@ export class Asking {
     this.answering = answering
   }
 
+  /** Asked, and not answered yet. */
   get waiting(): number {
     return this.pending.size
+  }
+
+  count(what: keyof RequestTallies): void {
+    this.tallies[what]++
   }
 
   /** Who answers this subject now, each once. */
@@ -102,7 +116,6 @@ export class Asking {
 
   /** Copies for those who only watch. */
   copy(subject: string, frames: readonly Uint8Array[]): void {
-    this.asked++
     this.outgoing.copy(this.context.routes.of(subject), frames)
   }
 

@@ -1,5 +1,7 @@
 /** What the parts of one mesh share. */
 import type { Clock } from "../clock.ts"
+import type { Asking } from "./asking.ts"
+import type { Calls } from "./calls.ts"
 import type { Codecs } from "./codecs.ts"
 import type { ContentContext } from "./content.ts"
 import type { MemberInfo, MeshDropReason } from "./events.ts"
@@ -8,6 +10,7 @@ import type { OwnInterest } from "./interest.ts"
 import type { Links } from "./links.ts"
 import type { Local } from "./local.ts"
 import type { Member } from "./member.ts"
+import type { Outgoing } from "./outgoing.ts"
 import type { Relay } from "./relay.ts"
 import type { Routes } from "./routes.ts"
 
@@ -19,6 +22,9 @@ export interface Context {
   readonly local: Local
   readonly relay: Relay
   readonly groups: Groups
+  readonly asking: Asking
+  readonly outgoing: Outgoing
+  readonly calls: Calls
   readonly codecs: Codecs
   /** For contents that we made ourselves. */
   readonly reading: ContentContext
@@ -27,6 +33,8 @@ export interface Context {
   /** Members found at first are linked: until then what is sent waits. */
   readonly settled: boolean
   readonly closed: boolean
+  /** The likeliest reason why nobody is there, for an error's message. */
+  readonly hint: string | undefined
   /** Counts a loss and tells of it. */
   drop(reason: MeshDropReason, count: number, bytes: number, where?: { member?: Member; subject?: string }): void
   /** Things that were skipped: of a later version of the protocol, or nonsense. */

@@ -115,8 +115,29 @@ export interface Platform {
   keepLocal(endpoint: string): string
   /** Keeps identity, boot epoch and last good addresses at `path`. Rejects STATE_IN_USE. */
   openState?(path: string, clock: Clock): Promise<StateStore>
+  /** Follows asynchronous work, where the platform can. */
+  readonly ambient?: Ambient
+  /** Of the addresses that members tell of each other only those are dialled that `advertise` named: others may mean nothing here. */
+  readonly advertisedOnly?: boolean
+  /** Tells what becomes of the program, until what it returns is called. */
+  watch?(fate: Fate): () => void
   /** One line for people: stderr, the console. */
   log(line: string): void
+}
+
+/** What may become of a program whose life is in other hands: a page's. */
+export interface Fate {
+  /** It is about to end for good, and nothing runs after this. */
+  end(): void
+  /** It may have slept, or its network been away. */
+  wake(): void
+}
+
+/** Remembers a value for everything that a function sets going, through promises and timers (AsyncLocalStorage). */
+export interface Ambient {
+  /** Of the code that runs now. */
+  readonly current: object | undefined
+  run<Args extends unknown[], Result>(value: object | undefined, work: (...args: Args) => Result, ...args: Args): Result
 }
 
 /** A member's memory between runs. */

@@ -84,9 +84,9 @@ export class Counters {
   private tell(key: string): void {
     const open = this.open.get(key)!
     const { reason, member, subject, count, bytes } = open
+    open.timer.cancel()
     if (count === 0) return void this.open.delete(key)
     open.count = open.bytes = 0
-    open.timer.cancel()
     open.timer = this.rest(key)
     this.events.emit("drop", { reason, subject, member, count, bytes })
   }

@@ -59,6 +59,10 @@ export class Finder implements DiscoveryHost {
     return this.findings.get("private") ?? [...this.findings.values()].at(-1)
   }
 
+  get hint(): string | undefined {
+    return this.hub.links.linkedCount > 0 ? undefined : this.likeliest?.evidence
+  }
+
   nudge(): void {
     for (const discovery of this.discovery) discovery.nudge?.()
   }

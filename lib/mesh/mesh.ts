@@ -1,37 +1,22 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The user's object: join a network, publish, subscribe, ask, answer, and see who is there. */
 import { EarshotError } from "../errors.ts"
-import { Failure, failureOf, type Call } from "./answering.ts"
-import type { RequestCallOptions, Reply } from "./asking.ts"
+import type { RequestCallOptions } from "./asking.ts"
 import type { Transports } from "../endpoint.ts"
 import type { Platform, StateStore } from "./contract.ts"
 import type { MemberInfo, MeshEvents } from "./events.ts"
 import { Hub } from "./hub.ts"
 import { freshId } from "./identity.ts"
 import { isGroup } from "./interest.ts"
-import type { MeshMessage } from "./message.ts"
+import { Replies, type RequestManyOptions } from "./many-requests.ts"
 import { checkMeta, readOptions, type MeshOptions } from "./options.ts"
-import { request } from "./one-request.ts"
+import { dataOf, request } from "./one-request.ts"
 import type { PublishOptions } from "./outgoing.ts"
 import { ready, type ReadyConditions } from "./ready.ts"
 import type { Receipt } from "./receipt.ts"
-import { checkPattern, hasWildcard, isReserved } from "./subject.ts"
+import { checkAsked, checkPublished, checkWanted } from "./reserved.ts"
+import { serve, type ServeHandler, type ServeOptions } from "./serving.ts"
 import { Subscription, type SubscribeOptions, type SubscriptionHandler } from "./subscription.ts"
-
-/** How a subject is served. */
-export interface ServeOptions {
-  /** Share the requests with all others of this group; `null`: every member answers. Default: the subject. */
-  readonly queue?: string | null | undefined
-  /** Requests under way at a time. Default 64. */
-  readonly concurrency?: number | undefined
-  /** Requests that wait beyond that, before BUSY. Default 64. */
-  readonly queueSize?: number | undefined
-  /** Stops serving. */
-  readonly signal?: AbortSignal | undefined
-}
-
-/** Answers a request with what it returns; what it throws travels as code and message, never as stack. */
-export type ServeHandler<Data = any> = (data: Data, call: Call) => unknown
 
 export class Mesh {
   /** @internal */
@@ -120,12 +105,16 @@ export class Mesh {
    * TOO_LARGE (headers), EINVAL, EBADF.
    */
   publish(subject: string, data?: unknown, options?: PublishOptions): Promise<Receipt> {
-    return this.hub.outgoing.publish(checkOwn(subject), data, options)
+    const { calls, outgoing } = this.hub
+    const call = calls.current
+    return outgoing.publish(checkPublished(subject), data, call === undefined ? options : call.traced(options))
   }
 
   /** The same without a promise: the fast path. Throws as `publish` does, and EINVAL for options that would have to wait. */
   tryPublish(subject: string, data?: unknown, options?: PublishOptions): Receipt {
-    return this.hub.outgoing.now(checkOwn(subject), data, options)
+    const { calls, outgoing } = this.hub
+    const call = calls.current
+    return outgoing.now(checkPublished(subject), data, call === undefined ? options : call.traced(options))
   }
 
   /** Resolves when all that was published before has been read by every linked member. Rejects TIMEOUT (default 10 s). */
@@ -150,12 +139,18 @@ export class Mesh {
     second?: SubscriptionHandler<Data>,
   ): Subscription<Data> {
     const [options, handler] = typeof first === "function" ? [{}, first] : [first, second]
-    this.hub.checkOpen()
-    checkPattern(pattern)
+    const { hub } = this
+    hub.checkOpen()
+    checkWanted(pattern)
     checkQueue(options.queue)
     if (handler !== undefined && typeof handler !== "function")
       throw new EarshotError("EINVAL", "a handler is a function")
-    const subscription = new Subscription<Data>(this.hub, pattern, options, handler)
+    const subscription = new Subscription<Data>(
+      hub,
+      pattern,
+      options,
+      handler && ((message) => hub.calls.outside(handler, message)),
+    )
     this.begin(subscription, options.signal)
     return subscription
   }
@@ -167,7 +162,7 @@ export class Mesh {
   serve<Data = any>(subject: string, handler: ServeHandler<Data>, options: ServeOptions = {}): Subscription<Data> {
     const { hub } = this
     hub.checkOpen()
-    checkPattern(subject)
+    checkWanted(subject)
     if (typeof handler !== "function") throw new EarshotError("EINVAL", "a handler is a function")
     const { queue = subject, concurrency = 64, queueSize = 64, signal } = options
     checkQueue(queue)
@@ -175,7 +170,7 @@ export class Mesh {
       hub,
       subject,
       { queue: queue ?? undefined, concurrency, prefetch: queueSize, queueSize, responds: true },
-      (message) => this.answer(handler, message),
+      (message) => serve(hub, handler, message),
     )
     this.begin(subscription, signal)
     return subscription
@@ -185,10 +180,19 @@ export class Mesh {
    * Asks one of those who answer the subject. Rejects NO_RESPONDERS, TIMEOUT, BUSY, PEER_LOST, REMOTE (what the handler threw;
    * its own code is `remoteCode`), or with the signal's reason. Throws INVALID_SUBJECT, ENCODE, EINVAL, EBADF.
    */
-  async request<Data = any>(subject: string, data?: unknown, options?: RequestCallOptions): Promise<Data> {
-    const { content } = await request(this.hub.asking, this.hub, checkOwn(subject), data, options)
-    if (content.problem !== undefined) throw content.problem
-    return content.data as Data
+  request<Data = any>(subject: string, data?: unknown, options?: RequestCallOptions): Promise<Data> {
+    const { hub } = this
+    return request(hub, checkAsked(subject), data, options, hub.calls.current).then(dataOf)
+  }
+
+  /**
+   * Asks one of each queue group that answers the subject, and every server that is in none: `for await (const { data, from }
+   * of mesh.requestMany("who"))`. Ends when all have answered or are gone, at `max`, `timeout` or `stall`; leaving the loop
+   * takes back what is open. Throws INVALID_SUBJECT, ENCODE, TOO_LARGE (headers), EINVAL, EBADF.
+   */
+  requestMany<Data = any>(subject: string, data?: unknown, options: RequestManyOptions = {}): Replies<Data> {
+    const { hub } = this
+    return new Replies<Data>(hub, checkAsked(subject), data, options, hub.calls.current)
   }
 
   /**
@@ -220,37 +224,9 @@ export class Mesh {
     this.hub.add(subscription)
     signal?.addEventListener("abort", () => subscription.unsubscribe(), { once: true })
   }
-
-  private async answer<Data>(handler: ServeHandler<Data>, message: MeshMessage<Data>): Promise<void> {
-    const call = this.hub.answering.callOf(message)
-    // Published to a served subject: handled, with nobody to answer.
-    const { reply } = message
-    if (call === undefined || reply === undefined) {
-      await handler(message.data, message as unknown as Call)
-      return
-    }
-    if (call.expired) return this.hub.drop("expired", 1, message.raw.length, { subject: message.subject })
-    try {
-      reply(await handler(message.data, call))
-    } catch (error) {
-      reply(
-        error instanceof EarshotError && error.code === "ENCODE"
-          ? new Failure("ENCODE", error.message)
-          : failureOf(error),
-      )
-    }
-  }
-}
-
-function checkOwn(subject: string): string {
-  if (typeof subject !== "string")
-    throw new EarshotError("INVALID_SUBJECT", `a subject is a string, not ${typeof subject}`)
-  return subject
 }
 
 function checkQueue(queue: string | null | undefined): void {
   if (queue !== undefined && queue !== null && !isGroup(queue))
     throw new EarshotError("EINVAL", "a queue group is a string of 1 to 255 bytes")
 }
-
-export { hasWildcard, isReserved, type Reply }

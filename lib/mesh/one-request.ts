@@ -1,11 +1,11 @@
 /** One `request`, over as many attempts as it takes. */
 import type { Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
-import { quiet } from "../operations.ts"
 import { signalOf } from "../waiters.ts"
 import { DEFAULT_TIMEOUT, type Asking, type Pending, type RequestCallOptions, type Server } from "./asking.ts"
 import { encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
+import type { Headers } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
 import type { Party } from "./routes.ts"
 
@@ -15,31 +15,71 @@ export interface Answer {
   readonly from: MemberInfo
 }
 
+/** The call on whose behalf something is asked: it lends its time, its end and its trace. */
+export interface Behalf {
+  readonly remaining: number
+  readonly signal: AbortSignal
+  trace(headers: Headers | undefined): Headers | undefined
+}
+
+/** A request, encoded and checked. */
+export interface Question {
+  readonly subject: string
+  readonly frames: readonly Uint8Array[]
+  /** ms, the smaller of its own and what its call has left; 0: that has none left. */
+  readonly timeout: number
+  /** Whoever aborts ends it. */
+  readonly signals: readonly AbortSignal[]
+}
+
+/** What options of every kind of request have. */
+type QuestionOptions = Pick<RequestCallOptions, "timeout" | "signal" | "headers" | "codec">
+
+/** Throws INVALID_SUBJECT, ENCODE, TOO_LARGE (headers), EINVAL, EBADF. */
+export function question(
+  context: Context,
+  subject: string,
+  data: unknown,
+  options: QuestionOptions,
+  call: Behalf | undefined,
+): Question {
+  if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
+  const { timeout = DEFAULT_TIMEOUT, headers, codec } = options
+  if (!(timeout > 0)) throw new EarshotError("EINVAL", "timeout is a number of milliseconds above 0")
+  const signals = [signalOf(options), call?.signal].filter((signal) => signal !== undefined)
+  context.routes.of(subject)
+  const frames = encodeContent(
+    subject,
+    context.codecs.coding(codec),
+    data,
+    call === undefined ? headers : call.trace(headers),
+  )
+  return { subject, frames, timeout: Math.min(timeout, call?.remaining ?? Infinity), signals }
+}
+
 /** Resolves to the answer. Throws for a bad subject or option, or what can't be encoded. */
 export function request(
-  asking: Asking,
   context: Context,
   subject: string,
   data: unknown,
   options: RequestCallOptions = {},
+  call?: Behalf,
 ): Promise<Answer> {
-  if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
-  const { timeout = DEFAULT_TIMEOUT, headers, codec } = options
-  if (!(timeout > 0)) throw new EarshotError("EINVAL", "timeout is a number of milliseconds above 0")
-  const signal = signalOf(options)
-  context.routes.of(subject)
-  const frames = encodeContent(subject, context.codecs.coding(codec), data, headers)
-  if (signal?.aborted === true) return quiet(Promise.reject(signal.reason as Error))
-  return new Promise((resolve, reject) => {
-    new OneRequest(asking, context, subject, frames, options, timeout, resolve, reject).begin()
-  })
+  const asked = question(context, subject, data, options, call)
+  context.asking.count("asked")
+  return new Promise((resolve, reject) => new OneRequest(context, asked, options, resolve, reject).begin())
+}
+
+/** What `request` resolves to for users. Throws DECODE. */
+export function dataOf({ content }: Answer): any {
+  if (content.problem !== undefined) throw content.problem
+  return content.data
 }
 
 class OneRequest {
   private readonly asking: Asking
   private readonly context: Context
-  private readonly subject: string
-  private readonly frames: readonly Uint8Array[]
+  private readonly question: Question
   private readonly options: RequestCallOptions
   private readonly deadline: number
   private readonly resolve: (answer: Answer) => void
@@ -54,52 +94,58 @@ class OneRequest {
   private over = false
 
   constructor(
-    asking: Asking,
     context: Context,
-    subject: string,
-    frames: readonly Uint8Array[],
+    question: Question,
     options: RequestCallOptions,
-    timeout: number,
     resolve: (answer: Answer) => void,
     reject: (error: unknown) => void,
   ) {
-    this.asking = asking
+    const { subject, timeout, signals } = question
+    this.asking = context.asking
     this.context = context
-    this.subject = subject
-    this.frames = frames
+    this.question = question
     this.options = options
     this.resolve = resolve
     this.reject = reject
     this.deadline = context.clock.now() + timeout
     this.timer = context.clock.timeout(
-      () => this.fail(new EarshotError("TIMEOUT", `no answer to ${subject} within ${timeout} ms`)),
+      () => this.fail(new EarshotError("TIMEOUT", `no answer to ${subject} within ${Math.round(timeout)} ms`)),
       timeout,
     )
     context.clock.hold()
-    options.signal?.addEventListener("abort", this.abort)
+    for (const signal of signals) signal.addEventListener("abort", this.abort)
   }
 
   begin(): void {
-    const { context, asking, subject } = this
+    const { context, asking } = this
+    const { subject, frames, timeout, signals } = this.question
     if (this.over) return
+    if (timeout === 0) return this.fail(new EarshotError("TIMEOUT", "the asker's time is over"))
+    if (signals.some(({ aborted }) => aborted)) return this.abort()
     if (context.closed) return this.fail(new EarshotError("EBADF", "the mesh is closed"))
     if (!context.settled) return this.hope(() => context.settled)
-    if (!this.copied && this.options.to === undefined) asking.copy(subject, this.frames)
+    if (!this.copied && this.options.to === undefined) asking.copy(subject, frames)
     this.copied = true
     this.attempt()
   }
 
-  private readonly abort = (): void => this.fail(this.options.signal!.reason)
+  private readonly abort = (): void => this.fail(this.question.signals.find(({ aborted }) => aborted)!.reason)
 
   private attempt(): void {
-    const { context, asking, options, subject } = this
+    const { context, asking, options } = this
+    const { subject, frames } = this.question
     const servers = asking.servers(context.routes.of(subject), options.to)
-    const left = servers.filter(({ party }) => !this.refused.has(party) && (party === undefined || party.linked))
-    const server = choose(context, left)
+    const server = choose(
+      context,
+      servers.filter(({ party }) => !this.refused.has(party)),
+    )
     if (server === undefined) return this.nobody()
     const remaining = Math.max(1, this.deadline - context.clock.now())
-    this.pending = asking.ask(server, subject, this.frames, remaining, options.idempotent === true, {
-      resolve: (content, from) => this.end(() => this.resolve({ content, from })),
+    this.pending = asking.ask(server, subject, frames, remaining, options.idempotent === true, {
+      resolve: (content, from) => {
+        asking.count("answered")
+        this.end(() => this.resolve({ content, from }))
+      },
       reject: (error) => this.fail(error),
       refuse: (error) => {
         this.pending = undefined
@@ -112,14 +158,19 @@ class OneRequest {
 
   /** Nobody is there, or everybody has refused. */
   private nobody(): void {
-    const { lastError, options, subject, context, asking } = this
+    const { lastError, options, context, asking } = this
+    const { subject } = this.question
     if (lastError?.code === "BUSY") return this.fail(lastError)
     const { wait = 0 } = options
-    const give = (): void => this.fail(lastError ?? new EarshotError("NO_RESPONDERS", `nobody answers ${subject}`))
+    const give = (): void => {
+      const { hint } = context
+      const text = `nobody answers ${subject}${hint === undefined ? "" : `; ${hint}`}`
+      this.fail(lastError ?? new EarshotError("NO_RESPONDERS", text))
+    }
     if (wait <= 0) return give()
     this.waitTimer ??= context.clock.timeout(give, wait)
     this.refused.clear()
-    this.hope(() => asking.servers(context.routes.of(subject), options.to).some(({ party }) => party?.linked !== false))
+    this.hope(() => asking.servers(context.routes.of(subject), options.to).some(available))
   }
 
   /** Looks again whenever something has changed. */
@@ -134,6 +185,7 @@ class OneRequest {
   }
 
   private fail(error: unknown): void {
+    if (!this.over) this.asking.count("failed")
     this.end(() => this.reject(error))
   }
 
@@ -143,17 +195,21 @@ class OneRequest {
     this.timer.cancel()
     this.waitTimer?.cancel()
     this.stopHoping?.()
-    this.options.signal?.removeEventListener("abort", this.abort)
+    for (const signal of this.question.signals) signal.removeEventListener("abort", this.abort)
     if (this.pending !== undefined) this.asking.takeBack(this.pending)
     this.context.clock.release()
     settle()
   }
 }
 
-/** The better of two at random; of those that are not full, if there are any. */
-function choose({ groups, clock }: Context, servers: readonly Server[]): Server | undefined {
-  const free = servers.filter(({ party, queue }) => groups.open(party, queue))
-  const from = free.length > 0 ? free : servers
+/** It can be asked at all: it is linked, and does not drain. */
+const available = ({ party }: Server): boolean => party === undefined || (party.linked && !party.draining)
+
+/** The better of two at random, of those that can be asked; of those that are not full, if there are any. */
+export function choose({ groups, clock }: Context, servers: readonly Server[]): Server | undefined {
+  const able = servers.filter(available)
+  const free = able.filter(({ party, queue }) => groups.open(party, queue))
+  const from = free.length > 0 ? free : able
   if (from.length < 2) return from[0]
   const first = Math.floor(clock.random() * from.length)
   const second = (first + 1 + Math.floor(clock.random() * (from.length - 1))) % from.length

@@ -33,6 +33,11 @@ export interface MeshOptions {
   readonly codecs?: readonly PayloadCodec[] | undefined
   /** Keep what a lost member would have got, for when it is back. Default true. */
   readonly replay?: boolean | undefined
+  /**
+   * On Node, Bun and Deno: what a handler of `serve` asks by `mesh.request` has no more time than its own asker, ends with it,
+   * and carries its trace, by itself (AsyncLocalStorage). Default true; without, only `call.request` and `call.publish` do.
+   */
+  readonly context?: boolean | undefined
   /** Answer questions about ourselves under `$EARSHOT.`. Default true. */
   readonly observe?: boolean | undefined
   /** Bytes of the largest message taken. Default 16 MiB. */
@@ -56,6 +61,7 @@ export interface MeshSettings {
   readonly codec: PayloadCodec
   readonly codecs: readonly PayloadCodec[]
   readonly replay: boolean
+  readonly context: boolean
   readonly observe: boolean
   readonly maxMessageSize: number
   readonly clock: Clock
@@ -65,7 +71,7 @@ export interface MeshSettings {
 
 const MiB = 1024 * 1024
 const KNOWN: ReadonlySet<string> = new Set(
-  "name network open listen advertise discovery meta state maxLinks settle codec codecs replay observe maxMessageSize clock".split(
+  "name network open listen advertise discovery meta state maxLinks settle codec codecs replay context observe maxMessageSize clock".split(
     " ",
   ),
 )
@@ -110,6 +116,7 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
     codec: options.codec ?? msgpack,
     codecs: options.codecs ?? [],
     replay: options.replay ?? true,
+    context: options.context ?? true,
     observe: options.observe ?? true,
     maxMessageSize: whole("maxMessageSize", options.maxMessageSize ?? 16 * MiB, 1024),
     clock: options.clock ?? systemClock,

@@ -1,5 +1,6 @@
 /** What the mesh needs of Node, Bun and Deno. */
 import { hostname } from "node:os"
+import { ambient } from "./calls-context.node.ts"
 import type { Platform } from "./contract.ts"
 import { dns, resolveName } from "./discovery/dns.node.ts"
 import { mdns } from "./discovery/mdns.node.ts"
@@ -20,5 +21,6 @@ export const platform: Platform = {
   addresses: dialable,
   keepLocal: (endpoint) => endpoint.replace(/^([a-z]+:\/\/)(\*|0\.0\.0\.0|\[::\])(?=:)/, "$1127.0.0.1"),
   openState,
+  ambient,
   log: (line) => void process.stderr.write(`${line}\n`),
 }

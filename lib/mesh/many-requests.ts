@@ -1,0 +1,201 @@
+/** One question to many: to one of each queue group that answers a subject, and to every server that is in none. */
+import type { Timer } from "../clock.ts"
+import { EarshotError } from "../errors.ts"
+import type { Pending, Reply, Server } from "./asking.ts"
+import type { Content } from "./content.ts"
+import type { Context } from "./context.ts"
+import type { Headers, PayloadCodec } from "./contract.ts"
+import type { MemberInfo } from "./events.ts"
+import { Feed } from "./feed.ts"
+import { choose, question, type Behalf, type Question } from "./one-request.ts"
+import type { Party } from "./routes.ts"
+
+/** How `requestMany` asks. */
+export interface RequestManyOptions {
+  /** ms in all. Default 5,000. Then it ends with what has come, without an error. */
+  readonly timeout?: number | undefined
+  /** Replies after which it ends. Default: no limit. */
+  readonly max?: number | undefined
+  /** ms without another reply, once there was one, after which it ends. Default: no limit. */
+  readonly stall?: number | undefined
+  /** Gives up, and tells those who were asked. The loop throws the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  readonly headers?: Headers | undefined
+  /** Instead of the mesh's own. */
+  readonly codec?: PayloadCodec | undefined
+}
+
+/** A server that was asked and gave no reply that can be used. */
+export interface ReplyFailure {
+  readonly from: MemberInfo
+  /** REMOTE (its handler threw; `remoteCode` is its own code), BUSY, PEER_LOST, NO_RESPONDERS, TOO_LARGE, DECODE, LIMIT, … */
+  readonly error: EarshotError
+}
+
+/** Bytes of replies that wait to be read: one that finds more is left out, and is a failure with code LIMIT. */
+const MOST_BYTES = 64 * 1024 * 1024
+
+/**
+ * The replies to one question, in the order they come. It is asked when the first reply is asked for, once: whoever iterates
+ * again gets what is left. The loop gets replies alone; servers that failed are in `failures`, so that one bad server spoils
+ * nobody's answer. When nobody answers the subject it ends at once, without an error.
+ */
+export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
+  /** Who was asked and failed, so far. */
+  readonly failures: ReplyFailure[] = []
+  private readonly context: Context
+  private readonly question: Question
+  private readonly options: RequestManyOptions
+  private readonly feed = new Feed<Reply<Data>>(
+    () => this.begin(),
+    () => this.end(),
+  )
+  private readonly asked = new Set<OneServer>()
+  private replies = 0
+  private begun = false
+  private over = false
+  private timer: Timer | undefined
+  private stalled: Timer | undefined
+  private stopHoping: (() => void) | undefined
+
+  /** @internal Throws as `question` does. */
+  constructor(context: Context, subject: string, data: unknown, options: RequestManyOptions, call: Behalf | undefined) {
+    const { max = Infinity, stall = Infinity } = options
+    if (!(max >= 1)) throw new EarshotError("EINVAL", "max is a number of replies from 1")
+    if (!(stall > 0)) throw new EarshotError("EINVAL", "stall is a number of milliseconds above 0")
+    this.context = context
+    this.options = options
+    this.question = question(context, subject, data, options, call)
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Reply<Data>, undefined> {
+    return this.feed[Symbol.asyncIterator]()
+  }
+
+  private begin(): void {
+    if (this.begun) return
+    this.begun = true
+    const { context } = this
+    const { signals, timeout } = this.question
+    context.clock.hold()
+    context.asking.count("asked")
+    this.timer = context.clock.timeout(() => this.end(), timeout)
+    for (const signal of signals) signal.addEventListener("abort", this.abort)
+    if (signals.some(({ aborted }) => aborted)) return this.abort()
+    this.stopHoping = context.asking.hope(() => this.ask())
+    this.ask()
+  }
+
+  /** As soon as the mesh has settled. */
+  private ask(): void {
+    const { context } = this
+    const { subject, frames } = this.question
+    if (context.closed) return this.fail(new EarshotError("EBADF", "the mesh is closed"))
+    if (!context.settled || this.stopHoping === undefined) return
+    this.stopHoping()
+    this.stopHoping = undefined
+    context.asking.copy(subject, frames)
+    for (const { queue, parties } of context.routes.of(subject).servers) {
+      const servers = parties.map((party): Server => ({ party, queue }))
+      if (queue === undefined) for (const server of servers) this.asked.add(new OneServer([server]))
+      else this.asked.add(new OneServer(servers))
+    }
+    const deadline = context.clock.now() + this.question.timeout
+    for (const one of [...this.asked]) this.attempt(one, deadline)
+    this.look()
+  }
+
+  private attempt(one: OneServer, deadline: number): void {
+    const { context, question } = this
+    const server = choose(context, one.left)
+    if (server === undefined) {
+      this.asked.delete(one)
+      if (one.error !== undefined) this.failed(one.last, one.error)
+      return
+    }
+    one.begin(server)
+    const remaining = Math.max(1, deadline - context.clock.now())
+    one.pending = context.asking.ask(server, question.subject, question.frames, remaining, false, {
+      resolve: (content, from) => {
+        this.asked.delete(one)
+        this.reply(content, from)
+        this.look()
+      },
+      reject: (error) => {
+        this.asked.delete(one)
+        this.failed(server.party, error as EarshotError)
+        this.look()
+      },
+      refuse: (error) => {
+        one.error = error
+        if (!this.over) this.attempt(one, deadline)
+        this.look()
+      },
+    })
+  }
+
+  private reply(content: Content, from: MemberInfo): void {
+    if (this.over) return
+    const { problem, headers, raw } = content
+    if (problem !== undefined) return this.failed(from, problem)
+    if (this.feed.bytes + raw.length > MOST_BYTES && this.feed.length > 0)
+      return this.failed(from, new EarshotError("LIMIT", `over ${MOST_BYTES} bytes of replies wait to be read`))
+    this.feed.push({ data: content.data as Data, headers, from }, raw.length)
+    const { max = Infinity, stall } = this.options
+    if (++this.replies >= max) return this.end()
+    if (stall === undefined) return
+    this.stalled?.cancel()
+    this.stalled = this.context.clock.timeout(() => this.end(), stall)
+  }
+
+  private failed(from: MemberInfo | Party, error: EarshotError): void {
+    if (!this.over) this.failures.push({ from: from ?? this.context.self, error })
+  }
+
+  /** All have answered, or are gone. */
+  private look(): void {
+    if (this.asked.size === 0) this.end()
+  }
+
+  private readonly abort = (): void => this.fail(this.question.signals.find(({ aborted }) => aborted)!.reason)
+
+  private fail(error: unknown): void {
+    this.feed.fail(error)
+    this.end()
+  }
+
+  private end(): void {
+    if (this.over) return
+    this.over = true
+    this.feed.end()
+    if (!this.begun) return
+    const { context, question } = this
+    this.timer?.cancel()
+    this.stalled?.cancel()
+    this.stopHoping?.()
+    for (const signal of question.signals) signal.removeEventListener("abort", this.abort)
+    for (const { pending } of this.asked) if (pending !== undefined) context.asking.takeBack(pending)
+    this.asked.clear()
+    context.asking.count(this.replies > 0 ? "answered" : "failed")
+    context.clock.release()
+  }
+}
+
+/** One answer that is awaited: from one of these. */
+class OneServer {
+  left: readonly Server[]
+  last: Party
+  pending: Pending | undefined
+  /** Why the last one that was asked refused. */
+  error: EarshotError | undefined
+
+  constructor(servers: readonly Server[]) {
+    this.left = servers
+  }
+
+  begin(server: Server): void {
+    this.last = server.party
+    this.left = this.left.filter((each) => each !== server)
+    this.pending = undefined
+  }
+}
