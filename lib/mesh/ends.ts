@@ -60,6 +60,8 @@ class EndPattern implements Pattern {
 export class Ends {
   readonly listening: Core
   readonly dialling: Core
+  /** Pipes that ended because nothing was heard from them any more. */
+  readonly silent: WeakSet<object> = new WeakSet()
   private readonly transports: Transports
 
   constructor(clock: Clock, transports: Transports, owner: EndsOwner, maxMessageSize: number) {
@@ -68,6 +70,8 @@ export class Ends {
       new Core(clock, transports, settingsOf(maxMessageSize), () => new EndPattern(type, accepts, owner))
     this.listening = make("ROUTER", "DEALER")
     this.dialling = make("DEALER", "ROUTER")
+    for (const core of [this.listening, this.dialling])
+      core.events.on("peer:leave", ({ peer, error }) => error?.code === "ETIMEDOUT" && this.silent.add(peer))
   }
 
   /** Resolves to the endpoint as bound. */

@@ -19,9 +19,10 @@ export class Lost {
     this.onForget = onForget
   }
 
-  add(member: Member): void {
+  /** `silent`: its link was ended because it had not been heard of for as long as that takes. */
+  add(member: Member, silent: boolean): void {
     this.timers.set(member, [
-      this.clock.timeout(() => this.onLeave(member), BOUND),
+      this.clock.timeout(() => this.onLeave(member), silent ? 0 : BOUND),
       this.clock.timeout(() => this.onForget(member), member.leaf ? KEEP_LEAF : KEEP),
     ])
   }

@@ -52,6 +52,11 @@ export class Pulse {
     this.asked.clear()
   }
 
+  /** A link is new: who dialled asks at once, and the other side learns by that how long silence is life. */
+  greet(member: Member): void {
+    if (member.dialled) this.probe(member, BOUND - INTERVAL, true)
+  }
+
   forget(member: Member): void {
     this.asked.get(member)?.cancel()
     this.asked.delete(member)
@@ -67,7 +72,9 @@ export class Pulse {
     session.probe(
       patience,
       (_exact, answered) => {
-        if (answered) member.rtt = clock.now() - since
+        if (!answered) return
+        member.rtt = clock.now() - since
+        if (member.pipe?.session === session) this.forget(member)
       },
       timeToLive,
     )
