@@ -9,7 +9,8 @@ import { until } from "../support/sockets.ts"
 t.jobs = 4
 
 const PEER = new URL("../support/peers/discovery.mjs", import.meta.url)
-const options = { skip: noNamespaces, timeout: 60_000 }
+/** One for each test: tap writes into it. */
+const options = () => ({ skip: noNamespaces, timeout: 60_000 })
 
 /** A member on a host: its id, and what it found last of another. */
 function member(host: Host, more: object = {}) {
@@ -28,7 +29,7 @@ function lost(program: Program, id: string): boolean {
   return (program.said as { lost?: string }[]).some(({ lost }) => lost === id)
 }
 
-t.test("two hosts on one LAN find each other by multicast", options, async (t) => {
+t.test("two hosts on one LAN find each other by multicast", options(), async (t) => {
   const lan = await Lan.create(t)
   const [one, two] = [await lan.host("10.77.0.1/24"), await lan.host("10.77.0.2/24")]
   const a = member(one)
@@ -42,7 +43,7 @@ t.test("two hosts on one LAN find each other by multicast", options, async (t) =
   await until("its goodbye", () => lost(a.program, b.id))
 })
 
-t.test("private members are heard by nobody else", options, async (t) => {
+t.test("private members are heard by nobody else", options(), async (t) => {
   const lan = await Lan.create(t)
   const [one, two] = [await lan.host("10.77.0.1/24"), await lan.host("10.77.0.2/24")]
   const near = member(one, { open: false })
@@ -57,19 +58,23 @@ t.test("private members are heard by nobody else", options, async (t) => {
   t.notOk(heard(far.program, near.id))
 })
 
-t.test("fault 12: a member heard on two interfaces is one candidate with the addresses of both", options, async (t) => {
-  const [first, second] = [await Lan.create(t), await Lan.create(t)]
-  const [one, two] = [await first.host("10.77.0.1/24"), await first.host("10.77.0.2/24")]
-  await second.plug(one, "10.78.0.1/24")
-  await second.plug(two, "10.78.0.2/24")
-  const [a, b] = [member(one), member(two)]
-  const both = ["tcp://10.77.0.2:4101", "tcp://10.78.0.2:4101"]
-  await until("both addresses", () => heard(a.program, b.id)?.endpoints.length === 2)
-  t.strictSame([...heard(a.program, b.id)!.endpoints].sort(), both)
-  await until("the other way", () => heard(b.program, a.id)?.endpoints.length === 2)
-})
+t.test(
+  "fault 12: a member heard on two interfaces is one candidate with the addresses of both",
+  options(),
+  async (t) => {
+    const [first, second] = [await Lan.create(t), await Lan.create(t)]
+    const [one, two] = [await first.host("10.77.0.1/24"), await first.host("10.77.0.2/24")]
+    await second.plug(one, "10.78.0.1/24")
+    await second.plug(two, "10.78.0.2/24")
+    const [a, b] = [member(one), member(two)]
+    const both = ["tcp://10.77.0.2:4101", "tcp://10.78.0.2:4101"]
+    await until("both addresses", () => heard(a.program, b.id)?.endpoints.length === 2)
+    t.strictSame([...heard(a.program, b.id)!.endpoints].sort(), both)
+    await until("the other way", () => heard(b.program, a.id)?.endpoints.length === 2)
+  },
+)
 
-t.test("fault 7: an interface that comes later is spoken on within 5 s, a virtual one never", options, async (t) => {
+t.test("fault 7: an interface that comes later is spoken on within 5 s, a virtual one never", options(), async (t) => {
   const [lan, bridge] = [await Lan.create(t), await Lan.create(t)]
   const [one, two] = [await lan.host("10.77.0.1/24"), await lan.host("10.77.0.2/24")]
   await bridge.plug(one, "172.17.0.1/16", "docker0")
