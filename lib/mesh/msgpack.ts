@@ -26,7 +26,7 @@ interface Packed extends Uint8Array {
 }
 
 // Never `addExtension`: it would hold for everybody in the process who uses msgpackr.
-const options = { useRecords: false, variableMapSize: true, useBigIntExtension: true }
+const options = { useRecords: false, variableMapSize: true, useBigIntExtension: true, int64AsType: "auto" } as const
 const packr = new Packr(options) as unknown as Packer
 const copying = new Packr({ ...options, copyBuffers: true }) as unknown as Packer
 const MODE = (RESERVE_START_SPACE as number) | (REUSE_BUFFER_MODE as number)
@@ -50,7 +50,7 @@ let packing = false
 
 /**
  * MessagePack, the default. What JSON can say comes back as it went; so do `undefined`, dates, bigints (up to 1,024
- * bytes; 64-bit integers of other languages arrive as bigints, too) and bytes. Maps arrive as objects, sets as arrays,
+ * bytes; those below 2^53 arrive as numbers, for a 64-bit integer is what other languages make of any large one) and bytes. Maps arrive as objects, sets as arrays,
  * errors as arrays of name, message and cause; `toJSON` is heeded. Bytes in a value of more than 4 KiB are views of the
  * message's memory. A key `__proto__` arrives as `__proto_`; a string of more than 64 bytes loses a byte order mark
  * at its beginning.

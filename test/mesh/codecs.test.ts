@@ -25,7 +25,8 @@ const value = fc.letrec<{ any: unknown }>((tie) => ({
     fc.constantFrom(null, undefined, true, false),
     fc.integer(),
     fc.double().filter((number) => !Object.is(number, -0)),
-    fc.bigInt({ min: -(2n ** 200n), max: 2n ** 200n }),
+    fc.bigInt({ min: 2n ** 53n, max: 2n ** 200n }),
+    fc.bigInt({ min: -(2n ** 200n), max: -(2n ** 53n) }),
     string,
     fc.date({ noInvalidDate: true, min: new Date(-1e14), max: new Date(1e14) }),
     fc.uint8Array().map((array) => Buffer.from(array)),
@@ -79,7 +80,8 @@ t.test("msgpack: kinds that arrive as others", async (t) => {
     x = 1
   }
   t.strictSame(round(new Point()), { x: 1 })
-  t.equal(msgpack.decode(bytes("cf 00*7 07")), 7n, "64-bit integers of others")
+  t.equal(msgpack.decode(bytes("cf 00*7 07")), 7, "64-bit integers of others")
+  t.equal(msgpack.decode(bytes("cf 00 40 00*6")), 2n ** 54n, "those that no number holds")
   const many = Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`k${i}`, i]))
   t.strictSame(round(many), many, "more keys than 16 bits count")
 })
