@@ -89,6 +89,19 @@ t.test("the first round ends soon after the answers, or after a second", async (
   t.ok(answered.isOver())
 })
 
+t.test("options that can't be are refused at once; stopped early, it leaves nothing", async (t) => {
+  for (const port of [0, 65_536, 1.5, Number.NaN]) t.throws(() => mdns({ port }), { code: "EINVAL" })
+  t.throws(() => mdns({ interfaces: "eth0" as unknown as string[] }), { code: "EINVAL" })
+  const clock = virtualClock()
+  const found = mdns({ port: await freePort() })
+  const started = found.start(new TestHost({ endpoints: ["tcp://127.0.0.1:7000"] }, clock))
+  await within("the end", found.stop())
+  await within("the start", started)
+  await clock.settle()
+  t.equal(clock.timers, 0)
+  await within("another end", found.stop())
+})
+
 t.test("a leaf looks and shows nothing; what changes is shown", async (t) => {
   const port = await freePort()
   const speaker = await Speaker.start(t, port)
@@ -228,11 +241,13 @@ t.test("nobody who is linked asks, but all answer", async (t) => {
   await speaker.say({ response: false, questions: [{ name: SERVICE, type: "PTR" }] })
   await until("an answer", () => speaker.records.length > 0)
   t.equal(speaker.questions.length, 1, "the only one heard is the test's own")
-  a.found.nudge!()
+  for (let i = 0; i < 100; i++) a.found.nudge!()
   await until("a question", () => speaker.questions.length === 2)
+  await clock.advance(1000)
+  await until("one more for all the others", () => speaker.questions.length === 3)
   a.host.linked = 0
   await clock.advance(10_000)
-  await until("more of them", () => speaker.questions.length > 2)
+  await until("more of them", () => speaker.questions.length > 3)
 })
 
 t.test("fault 5: who was killed is neither told again nor told to others", async (t) => {

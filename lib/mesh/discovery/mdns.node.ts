@@ -3,6 +3,7 @@
  * reported, by whom it is heard decides nothing, and whoever has a link asks no more.
  */
 import type { Timer } from "../../clock.ts"
+import { EarshotError } from "../../errors.ts"
 import type { Discovery, DiscoveryHost, Finding } from "../contract.ts"
 import { inUrl, onlyVirtual, type OwnAddress, ownAddresses, sameNetwork } from "../interfaces.node.ts"
 import { type Advert, type MulticastPlace, openPlace, type PlaceHost } from "./bonjour.node.ts"
@@ -28,6 +29,9 @@ const AFTER_ERROR = 1000
 /** ms between questions: the first, the second, …; the last for as long as nobody is linked. */
 const QUESTIONS = [1000, 2000, 4000, 8000]
 
+/** ms between two questions that were asked for (RFC 6762, 5.2). */
+const SOON = 1000
+
 /** ms of the first round, when nobody answers; and after the last one who did. */
 const FIRST_ROUND = 1000
 const QUIET = 200
@@ -45,9 +49,16 @@ const onlyVirtualFound: Finding = {
   cure: "use dns() or seeds()",
 }
 
-/** Finds members by multicast DNS, and lets them find us: on loopback, and if the mesh is open on the LAN. */
+/**
+ * Finds members by multicast DNS, and lets them find us: on loopback, and if the mesh is open on the LAN. Throws EINVAL for
+ * options that can't be.
+ */
 export function mdns(options: MdnsOptions = {}): Discovery {
-  return new Mdns(options)
+  const { interfaces, port = MDNS_PORT } = options
+  if (interfaces !== undefined && !(Array.isArray(interfaces) && interfaces.every((name) => typeof name === "string")))
+    throw new EarshotError("EINVAL", "interfaces is a list of names or addresses")
+  if (!(Number.isInteger(port) && port >= 1 && port <= 65_535)) throw new EarshotError("EINVAL", `${port} is no port`)
+  return new Mdns(interfaces, port)
 }
 
 /** A member: by interface, what was heard there last. */
@@ -62,13 +73,14 @@ class Mdns implements Discovery {
   private own: readonly OwnAddress[] = []
   private readonly members = new Map<string, Heard>()
   private asked = 0
+  private askedAt = -Infinity
   private heardOwn = false
   private question: Timer | undefined
   private look: Timer | undefined
   /** Ends the first round; later undefined. */
   private heardNew: (() => void) | undefined
 
-  constructor({ interfaces, port = MDNS_PORT }: MdnsOptions) {
+  constructor(interfaces: readonly string[] | undefined, port: number) {
     this.interfaces = interfaces
     this.port = port
   }
@@ -76,14 +88,22 @@ class Mdns implements Discovery {
   async start(host: DiscoveryHost): Promise<void> {
     this.host = host
     await this.enumerate()
+    // Stopped meanwhile.
+    if ((this.host as DiscoveryHost | undefined) === undefined) return
     const round = this.firstRound(host)
     this.askOn()
     await round
   }
 
   nudge(): void {
+    const { host } = this
+    if (host === undefined) return
     this.asked = 0
-    this.askOn()
+    void this.enumerate()
+    const wait = this.askedAt + SOON - host.clock.now()
+    if (wait <= 0) return this.askOn()
+    this.question?.cancel()
+    this.question = host.clock.timeout(() => this.askOn(), wait)
   }
 
   announce(): void {
@@ -190,7 +210,10 @@ class Mdns implements Discovery {
     if (host === undefined) return
     this.question?.cancel()
     if (this.asked === QUESTIONS.length && host.linked === 0 && this.members.size === 0) host.note(this.silence())
-    if (host.linked === 0 || this.asked === 0) for (const place of this.places.values()) place?.ask()
+    if (host.linked === 0 || this.asked === 0) {
+      this.askedAt = host.clock.now()
+      for (const place of this.places.values()) place?.ask()
+    }
     const wait = QUESTIONS[Math.min(this.asked++, QUESTIONS.length - 1)]!
     this.question = host.clock.timeout(() => this.askOn(), wait * (1 + host.clock.random() / 10))
   }
