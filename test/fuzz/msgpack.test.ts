@@ -161,7 +161,8 @@ t.test("MessagePack", async (t) => {
     if (code !== wanted) throw new Error(`${code}, not ${wanted}, for ${bytes.toString("hex")}`)
     if (code !== undefined) return
     taken++
-    const again = msgpack.encode(found)
+    // Once more, for a small bigint arrives as a number.
+    const again = msgpack.encode(msgpack.decode(msgpack.encode(found)))
     if (Buffer.compare(again, msgpack.encode(msgpack.decode(again))) !== 0)
       throw new Error(`it comes back otherwise: ${bytes.toString("hex")}`)
   })
