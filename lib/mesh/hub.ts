@@ -20,15 +20,20 @@ import { Groups, type OwnLoad } from "./groups.ts"
 import { Incoming } from "./incoming.ts"
 import { OwnInterest } from "./interest.ts"
 import { FEATURES, VERSION, type Introduction } from "./introduction.ts"
-import { Links, type LinksOwner } from "./links.ts"
+import { Links } from "./links.ts"
+import type { LinksOwner } from "./links-owner.ts"
 import { Local } from "./local.ts"
+import { LoopWatch } from "./loop-watch.ts"
 import type { Member } from "./member.ts"
 import type { MeshMessage } from "./message.ts"
 import type { MeshSettings } from "./options.ts"
 import { Outgoing } from "./outgoing.ts"
 import { Relay } from "./relay.ts"
+import { report } from "./reports.ts"
 import { Routes } from "./routes.ts"
+import { Sampling } from "./sample.ts"
 import { Settling, type SettlingOwner } from "./settling.ts"
+import { Whereabouts, type WhereaboutsOwner } from "./whereabouts.ts"
 import { SubjectCache } from "./subject-bytes.ts"
 import type { Subscription, SubscriptionOwner } from "./subscription.ts"
 import { Syncs } from "./syncs.ts"
@@ -41,7 +46,7 @@ export interface Identity {
   readonly nonce: string
 }
 
-export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwner, OwnLoad {
+export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwner, WhereaboutsOwner, OwnLoad {
   readonly clock: Clock
   readonly settings: MeshSettings
   readonly events: Events<MeshEvents>
@@ -59,18 +64,25 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   readonly answering: Answering
   readonly asking: Asking
   readonly calls: Calls
+  readonly sampling: Sampling
+  readonly loop: LoopWatch
+  /** When it came to be, on the clock. */
+  readonly began: number
   readonly syncs: Syncs
   readonly finder: Finder
+  readonly whereabouts: Whereabouts
   readonly subscriptions: Set<Subscription> = new Set()
   identity: Identity
   endpoints: readonly string[] = []
   meta: Readonly<Record<string, unknown>>
   closed = false
   draining = false
+  onLess: () => void = () => {}
   outstanding = 0
   latency = 0
   private introduced: Introduction | undefined
   private settling: Settling | undefined
+  private stopReporting: () => void = () => {}
   private readonly platform: Platform
 
   constructor(settings: MeshSettings, platform: Platform, transports: Transports, identity: Identity) {
@@ -92,29 +104,36 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.answering = new Answering(this)
     this.asking = new Asking(this, this.outgoing, this.answering)
     this.calls = new Calls(settings.context ? platform.ambient : undefined)
+    this.sampling = new Sampling(this)
+    this.loop = new LoopWatch(clock)
+    this.began = clock.now()
     this.syncs = new Syncs(clock, this.links)
     this.finder = new Finder(this, platform)
     this.platform = platform
+    this.whereabouts = new Whereabouts(settings, platform, this)
   }
 
   /** Listens, and begins to look for others. */
   async open(known: readonly string[]): Promise<void> {
-    const { settings, platform, links } = this
-    const bound: string[] = []
-    for (const endpoint of settings.listen)
-      bound.push(
-        await links.listen(settings.open || typeof endpoint !== "string" ? endpoint : platform.keepLocal(endpoint)),
-      )
-    this.endpoints = advertised(
-      bound.flatMap((endpoint) => platform.addresses(endpoint, settings.open)),
-      settings.advertise,
-    )
+    const { settings, platform, links, whereabouts } = this
+    for (const endpoint of settings.listen) {
+      const near = settings.open || typeof endpoint !== "string" ? endpoint : platform.keepLocal(endpoint)
+      whereabouts.add(await links.listen(near))
+    }
+    whereabouts.start()
+    if (settings.observe) this.stopReporting = report(this)
     this.finder.start(known)
     this.settling = new Settling(this.clock, this, this.finder.rounds, settings.settle)
   }
 
   checkOpen(): void {
     if (this.closed) throw new EarshotError("EBADF", "the mesh is closed")
+  }
+
+  /** The same for what takes new work. */
+  checkTaking(): void {
+    this.checkOpen()
+    if (this.draining) throw new EarshotError("EBADF", "the mesh is draining")
   }
 
   get replay(): boolean {
@@ -240,26 +259,37 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   // --- Links ---
 
+  onMoved(endpoints: boolean): void {
+    if (endpoints) {
+      this.links.tellUpdate()
+      this.finder.announce()
+    }
+    this.links.doubt()
+  }
+
   allowed(endpoint: string): boolean {
     return this.finder.allowed(endpoint)
   }
 
   onLinked(member: Member, resumed: boolean): void {
     this.incoming.onLinked(member, resumed)
+    if (this.draining) member.tell([bare(Kind.DRAINING)])
     if (member.leaf) this.relay.greet(member)
     else this.interest.greet(member)
     if (member.leaf) this.links.tellUpdate()
+    this.sampling.greet(member)
     for (const queue of this.counters.fullGroups()) member.tell([groupHead(Kind.LOAD, FULL, queue)])
-    if (this.draining) member.tell([bare(Kind.DRAINING)])
     this.outgoing.onRoom(member)
   }
 
   onUnlinked(member: Member): void {
     this.syncs.onUnlinked(member)
     this.relay.onUnlinked(member)
+    this.sampling.onUnlinked(member)
     this.outgoing.onUnlinked(member)
     this.asking.onUnlinked(member)
     if (this.leaf) this.finder.onAlone()
+    this.whereabouts.look()
     this.finder.nudge()
     this.settling?.look()
   }
@@ -337,19 +367,17 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   async close(linger: number): Promise<void> {
     this.closed = true
     for (const subscription of [...this.subscriptions]) subscription.unsubscribe()
+    this.stopReporting()
+    this.sampling.close()
+    this.loop.stop()
     this.outgoing.close()
     this.asking.close()
+    this.answering.close()
     this.syncs.close()
     this.settling?.settle()
     this.interest.close()
+    this.whereabouts.stop()
     await Promise.all([this.finder.stop(), this.links.close(linger)])
     this.counters.close()
   }
-}
-
-/** What was told to be announced takes the place of what was bound, scheme by scheme. */
-function advertised(bound: readonly string[], told: readonly string[]): string[] {
-  const schemeOf = (endpoint: string): string => endpoint.slice(0, endpoint.indexOf(":"))
-  const replaced = new Set(told.map(schemeOf))
-  return [...new Set([...told, ...bound.filter((endpoint) => !replaced.has(schemeOf(endpoint)))])]
 }

@@ -8,12 +8,12 @@ import type { Message, Place } from "../contract.ts"
 import type { Transports } from "../endpoint.ts"
 import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
-import type { Codecs } from "./codecs.ts"
 import { Doors, type DoorsOwner, type Outcome, type Standing } from "./doors.ts"
 import { Ends, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
 import { readMap, readUpdate, writeIntroduction, type Introduction } from "./introduction.ts"
+import type { LinksOwner } from "./links-owner.ts"
 import { Lost } from "./lost.ts"
 import { Member } from "./member.ts"
 import { Pulse, type PulseOwner } from "./pulse.ts"
@@ -21,38 +21,6 @@ import { Reach, type ReachOwner } from "./reach.ts"
 import { unwrap } from "./replay.ts"
 import { Thanks } from "./thanks.ts"
 import { Kind, bare, counted, hasStrangeFlags, numberAt } from "./wire.ts"
-
-export interface LinksOwner {
-  /** As it is now; what belongs to one pair is left 0. */
-  readonly introduction: Introduction
-  readonly codecs: Codecs
-  /** Keep for a lost member what it would have got. */
-  readonly replay: boolean
-  allowed(endpoint: string): boolean
-  /** A member is linked. `resumed`: the same boot as before, whose interest is still known. */
-  onLinked(member: Member, resumed: boolean): void
-  /** Its link is lost, and may come back. */
-  onUnlinked(member: Member): void
-  onJoin(member: Member): void
-  onLeave(member: Member, reason: "goodbye" | "lost" | "restarted"): void
-  /** Nothing is kept for it any more. */
-  onForgotten(member: Member): void
-  onUpdate(member: Member): void
-  onMessage(member: Member, kind: number, message: Message): void
-  onRoom(member: Member): void
-  onGap(member: Member, direction: "sent" | "received", count: number): void
-  /** For `diagnose()` and the log. */
-  onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void
-  onTurnedAway(remote: string, reason: string, peer: Introduction): void
-  onFailure(endpoint: string, error: unknown): void
-  onClash(peer: Introduction): void
-  /** Somebody is said to be alive there. */
-  onRecord(id: string, endpoints: readonly string[]): void
-  /** Things that were skipped: of a later version of the protocol, or nonsense. */
-  onUnknown(count: number): void
-  /** Nothing is being dialled any more. */
-  onIdle(): void
-}
 
 export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, GossipOwner {
   readonly members: Map<string, Member> = new Map()
@@ -103,6 +71,12 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   tellAll(message: Message): void {
     for (const member of this.byPipe.values()) member.tell(message)
+  }
+
+  /** Every link may be dead and not know it: who doesn't answer soon is dialled anew. */
+  doubt(): void {
+    for (const member of this.byPipe.values()) this.pulse.probe(member)
+    this.reach.nudge()
   }
 
   /** Our own name, meta or endpoints changed. */

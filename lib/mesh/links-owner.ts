@@ -1,0 +1,38 @@
+/** What comes of links: who is there, and what they send. All synchronous. */
+import type { Message } from "../contract.ts"
+import type { Codecs } from "./codecs.ts"
+import type { Outcome } from "./doors.ts"
+import type { Introduction } from "./introduction.ts"
+import type { Member } from "./member.ts"
+
+export interface LinksOwner {
+  /** As it is now; what belongs to one pair is left 0. */
+  readonly introduction: Introduction
+  readonly codecs: Codecs
+  /** Keep for a lost member what it would have got. */
+  readonly replay: boolean
+  allowed(endpoint: string): boolean
+  /** A member is linked. `resumed`: the same boot as before, whose interest is still known. */
+  onLinked(member: Member, resumed: boolean): void
+  /** Its link is lost, and may come back. */
+  onUnlinked(member: Member): void
+  onJoin(member: Member): void
+  onLeave(member: Member, reason: "goodbye" | "lost" | "restarted"): void
+  /** Nothing is kept for it any more. */
+  onForgotten(member: Member): void
+  onUpdate(member: Member): void
+  onMessage(member: Member, kind: number, message: Message): void
+  onRoom(member: Member): void
+  onGap(member: Member, direction: "sent" | "received", count: number): void
+  /** For `diagnose()` and the log. */
+  onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void
+  onTurnedAway(remote: string, reason: string, peer: Introduction): void
+  onFailure(endpoint: string, error: unknown): void
+  onClash(peer: Introduction): void
+  /** Somebody is said to be alive there. */
+  onRecord(id: string, endpoints: readonly string[]): void
+  /** Things that were skipped: of a later version of the protocol, or nonsense. */
+  onUnknown(count: number): void
+  /** Nothing is being dialled any more. */
+  onIdle(): void
+}
