@@ -1,5 +1,5 @@
-// mdns() on loopback, each file of tests on a UDP port of its own, and the faults of bonjour-service that it must not have. Where
-// the library alone shows a fault it is shown here too: a test that passes for want of the fault would prove nothing.
+// mdns() on loopback, each test on a UDP port of its own, and the twelve faults of bonjour-service that it must not have. Where it is
+// easy the library is beside it and shows the fault; the others are in discovery-bonjour.test.ts.
 import { createSocket } from "node:dgram"
 import { EventEmitter, once } from "node:events"
 import { hostname } from "node:os"

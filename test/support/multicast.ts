@@ -21,7 +21,8 @@ export interface Decoded {
   readonly from: string
 }
 
-const decode = decoder()
+/** What that decoder makes of it. Throws as it does. */
+export const decode: (packet: Buffer) => Omit<Decoded, "size" | "from"> = decoder()
 
 function decoder(): (packet: Buffer) => Omit<Decoded, "size" | "from"> {
   const service = createRequire(import.meta.url).resolve("bonjour-service")
