@@ -78,14 +78,15 @@ const program: Program | undefined = await find()
 export const noBrowser: false | string =
   program === undefined ? "no Chromium here: set CHROMIUM_PATH, or put one on the PATH" : false
 
-/** A browser that ends with the test. */
-export async function launch(t: Test, args: readonly string[] = []): Promise<Browser> {
+/** A browser that ends with the test. `without`: arguments that Playwright would give it. */
+export async function launch(t: Test, args: readonly string[] = [], without: readonly string[] = []): Promise<Browser> {
   mkdirSync(cache, { recursive: true })
   const { file, env } = program!
   const browser = await chromium.launch({
     executablePath: file,
     chromiumSandbox: false,
     args: ["--no-sandbox", "--disable-gpu", ...args],
+    ignoreDefaultArgs: [...without],
     env: { ...(process.env as Record<string, string>), ...env, TMPDIR: cache },
     timeout: 60_000,
   })
