@@ -342,8 +342,9 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.lost.remove(member)
     if (this.members.get(member.id) === member) this.members.delete(member.id)
     if (member.left) this.reach.forget(member.id)
-    const missing = member.replay.clear()
-    if (missing > 0 && !member.left) this.owner.onGap(member, "sent", missing)
+    const { unconfirmed } = member.replay
+    member.replay.end()
+    if (unconfirmed > 0 && !member.left) this.owner.onGap(member, "sent", unconfirmed)
     this.owner.onForgotten(member)
   }
 

@@ -1,4 +1,4 @@
-/** Members whose link is lost: when they count as gone, and when nothing is kept for them any more. */
+/** Members whose link is lost: when they count as gone, when nothing is kept for them any more, and when they are forgotten. */
 import type { Clock, Timer } from "../clock.ts"
 import type { Member } from "./member.ts"
 import { BOUND } from "./pulse.ts"
@@ -6,6 +6,8 @@ import { BOUND } from "./pulse.ts"
 /** ms for which a lost member's subscriptions stay; a leaf's longer. */
 const KEEP = 30_000
 const KEEP_LEAF = 120_000
+/** ms for which it is counted what they missed, so that both sides can say it when they are back. */
+const COUNT = 300_000
 
 export class Lost {
   private readonly clock: Clock
@@ -23,7 +25,8 @@ export class Lost {
   add(member: Member, silent: boolean): void {
     this.timers.set(member, [
       this.clock.timeout(() => this.onLeave(member), silent ? 0 : BOUND),
-      this.clock.timeout(() => this.onForget(member), member.leaf ? KEEP_LEAF : KEEP),
+      this.clock.timeout(() => member.replay.end(), member.leaf ? KEEP_LEAF : KEEP),
+      this.clock.timeout(() => this.onForget(member), COUNT),
     ])
   }
 

@@ -14,7 +14,7 @@ import { SubjectCache } from "./subject-bytes.ts"
 import { Kind, numbered } from "./wire.ts"
 
 /** What became of a message for one member. */
-export type Posted = "sent" | "waiting" | "full" | "too-large" | "gone"
+export type Posted = "sent" | "waiting" | "missed" | "full" | "too-large" | "gone"
 
 /** Acknowledged at the latest after so many messages, or bytes. */
 const TAKEN_EVERY = 1024
@@ -86,7 +86,7 @@ export class Member implements MemberInfo {
     if (pipe === undefined) {
       if (this.left || !this.features.has("replay")) return "gone"
       replay.note(message, size)
-      return "waiting"
+      return replay.over ? "missed" : "waiting"
     }
     try {
       if (!pipe.send(message)) return "full"

@@ -1,6 +1,7 @@
 /** Waiting until the mesh is as a program needs it. */
 import { EarshotError } from "../errors.ts"
 import type { Hub } from "./hub.ts"
+import type { Route } from "./routes.ts"
 
 /** What `ready` waits for. */
 export interface ReadyConditions {
@@ -21,7 +22,7 @@ export function ready(hub: Hub, { members = 0, subject, timeout = 10_000 }: Read
     if (members === 0 && subject === undefined) return hub.settled
     let known = 0
     for (const member of hub.links.linked) if (member.known) known++
-    return known >= members && (subject === undefined || !hub.routes.of(subject).empty)
+    return known >= members && (subject === undefined || isTaken(hub.routes.of(subject)))
   }
   if (met()) return Promise.resolve()
   const { clock } = hub
@@ -44,4 +45,10 @@ export function ready(hub: Hub, { members = 0, subject, timeout = 10_000 }: Read
       return `not ready within ${timeout} ms: ${linked}, ${wanted}${finding === undefined ? "" : `; ${finding.evidence}`}`
     }
   }).finally(() => clock.release())
+}
+
+/** Somebody is there who gets it; members that are lost don't count. */
+function isTaken({ plain, ownPlain, groups }: Route): boolean {
+  if (ownPlain || plain.some(({ linked }) => linked)) return true
+  return groups.some(({ parties }) => parties.some((party) => party?.linked !== false))
 }

@@ -47,7 +47,8 @@ export class Tally {
   add(posted: Posted): void {
     if (posted === "sent") this.sent++
     else if (posted === "waiting") this.waiting++
-    else this.drop(posted)
+    // One that is lost for long gets nothing and counts for nothing, until it is back and both sides say what is missing.
+    else if (posted !== "missed") this.drop(posted)
   }
 
   drop(reason: string): void {

@@ -13,13 +13,22 @@ export const KEPT_BYTES: number = 1024 * 1024
 export class Replay {
   /** Counted messages since the two boots met. */
   sent = 0
+  private acknowledged = 0
   private readonly kept = new Ring<Message>()
-  private bytes = 0
+  /** Of what is kept. */
+  bytes = 0
+  /** Too long lost: nothing is kept any more, and what would have been sent is counted only. */
+  over = false
   /** Off: it counts, and keeps nothing. */
   private readonly on: boolean
 
   constructor(on: boolean) {
     this.on = on
+  }
+
+  /** Messages that the other has not said to have taken. */
+  get unconfirmed(): number {
+    return this.sent - this.acknowledged
   }
 
   /** How many could be sent again. */
@@ -29,7 +38,7 @@ export class Replay {
 
   note(message: Message, size: number): void {
     this.sent++
-    if (!this.on) return
+    if (!this.on || this.over) return
     this.kept.push(message)
     this.bytes += size
     while (this.kept.length > KEPT || (this.bytes > KEPT_BYTES && this.kept.length > 0)) this.shift()
@@ -38,6 +47,7 @@ export class Replay {
   /** The other side has taken so many in all. A count that can't be is ignored. */
   acknowledge(taken: number): void {
     if (taken > this.sent) return
+    this.acknowledged = Math.max(this.acknowledged, taken)
     for (let first = this.sent - this.kept.length; first < taken; first++) this.shift()
   }
 
@@ -49,16 +59,16 @@ export class Replay {
 
   /** After a loss: what comes next for one who has taken so many, and how many before that are missing for good. */
   resume(taken: number): { readonly missing: number; readonly messages: Message[] } {
+    this.over = false
     this.acknowledge(taken)
     return { missing: Math.max(0, this.sent - this.kept.length - taken), messages: this.kept.toArray() }
   }
 
-  /** Gives up what is kept: how many. */
-  clear(): number {
-    const { length } = this.kept
+  /** Gives up what is kept. Should the other come back, it is told how many messages are missing. */
+  end(): void {
+    this.over = true
     this.kept.clear()
     this.bytes = 0
-    return length
   }
 
   private shift(): void {
