@@ -89,8 +89,16 @@ export class Answering {
     const calls = this.calls.get(member)
     if (calls === undefined) return
     this.calls.delete(member)
-    this.open -= calls.size
+    this.less(calls.size)
     for (const call of calls.values()) call.cancel(new EarshotError("PEER_LOST", "the asker is gone"))
+  }
+
+  /** Nobody will get an answer any more. */
+  close(): void {
+    const reason = new EarshotError("EBADF", "the mesh is closed")
+    for (const calls of this.calls.values()) for (const call of calls.values()) call.cancel(reason)
+    this.calls.clear()
+    this.less(this.open)
   }
 
   /** A request to ourselves. Returns what cancels it. */
@@ -108,7 +116,7 @@ export class Answering {
       const subscription = this.choose(subject, group)
       if (typeof subscription === "string") return answers.fail(subscription, "")
       this.open++
-      const over = (): void => void this.open--
+      const over = (): void => this.less(1)
       this.hand(subscription, content, call, {
         reply: (answer) => {
           over()
@@ -186,7 +194,12 @@ export class Answering {
   }
 
   private end(member: Member, id: number): void {
-    if (this.calls.get(member)?.delete(id) === true) this.open--
+    if (this.calls.get(member)?.delete(id) === true) this.less(1)
+  }
+
+  private less(count: number): void {
+    this.open -= count
+    if (this.open === 0) this.context.onLess()
   }
 }
 

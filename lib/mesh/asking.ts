@@ -101,8 +101,15 @@ export class Asking {
     return this.pending.size
   }
 
+  /** Nothing is under way: neither asked, nor waiting for somebody to ask. */
+  get idle(): boolean {
+    const { asked, answered, failed } = this.tallies
+    return this.pending.size === 0 && asked === answered + failed
+  }
+
   count(what: keyof RequestTallies): void {
     this.tallies[what]++
+    if (what !== "asked") this.context.onLess()
   }
 
   /** Who answers this subject now, each once. */
@@ -116,7 +123,9 @@ export class Asking {
 
   /** Copies for those who only watch. */
   copy(subject: string, frames: readonly Uint8Array[]): void {
-    this.outgoing.copy(this.context.routes.of(subject), frames)
+    const { routes, sampling } = this.context
+    this.outgoing.copy(routes.of(subject), frames)
+    if (sampling.watched) sampling.send(sampling.choose(subject), frames)
   }
 
   /** Sends it to one server. What comes of it comes later. */
@@ -209,6 +218,7 @@ export class Asking {
     const error = new EarshotError("EBADF", "the mesh is closed")
     for (const pending of [...this.pending.values()]) {
       this.finish(pending)
+      pending.abort?.()
       pending.reject(error)
     }
     for (const hope of [...this.hoping]) hope()
@@ -241,6 +251,7 @@ export class Asking {
   private finish(pending: Pending): boolean {
     if (!this.pending.delete(pending.id)) return false
     if (pending.server.party !== undefined) pending.server.party.outstanding--
+    if (this.pending.size === 0) this.context.onLess()
     return true
   }
 }

@@ -13,6 +13,7 @@ import type { Member } from "./member.ts"
 import type { Outgoing } from "./outgoing.ts"
 import type { Relay } from "./relay.ts"
 import type { Routes } from "./routes.ts"
+import type { Sampling } from "./sample.ts"
 
 export interface Context {
   readonly clock: Clock
@@ -25,6 +26,7 @@ export interface Context {
   readonly asking: Asking
   readonly outgoing: Outgoing
   readonly calls: Calls
+  readonly sampling: Sampling
   readonly codecs: Codecs
   /** For contents that we made ourselves. */
   readonly reading: ContentContext
@@ -39,6 +41,8 @@ export interface Context {
   drop(reason: MeshDropReason, count: number, bytes: number, where?: { member?: Member; subject?: string }): void
   /** Things that were skipped: of a later version of the protocol, or nonsense. */
   onUnknown(count: number): void
+  /** Something that was under way may be the last: `drain` waits for that. */
+  onLess(): void
   /** What went wrong behind the scenes. */
   fail(error: unknown, subject?: string): void
 }

@@ -48,6 +48,10 @@ export function dispatch(hub: Hub, member: Member, kind: number, message: Messag
       return hub.incoming.onDigest(member, message)
     case Kind.RESEND:
       return member.leaf ? hub.relay.resend(member) : hub.interest.resend(member)
+    case Kind.SAMPLE:
+      return hub.sampling.onSample(member, message)
+    case Kind.SAMPLED:
+      return hub.sampling.onSampled(member, message)
     case Kind.DENIED: {
       const { subject, reason } = readMap(message[1])
       const text = typeof reason === "string" ? printable(reason, 200) : "it takes no more subscriptions"

@@ -301,6 +301,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   onLeave(member: Member, reason: "goodbye" | "lost" | "restarted"): void {
     this.asking.onGone(member)
+    this.answering.onGone(member)
     this.events.emit("leave", { member, reason })
   }
 

@@ -4,7 +4,7 @@ import { msgpack } from "./msgpack.ts"
 import { isPrintable, printable } from "./printable.ts"
 import { MAJOR, MINOR } from "./wire.ts"
 
-/** What both sides tell. ASK has only the first five. */
+/** What both sides tell. ASK has only the first five, and the epoch: by it the dialler knows whether it has met this boot. */
 export interface Introduction {
   readonly id: string
   /** Drawn anew by each process: two living members of one id are told apart by it. */
@@ -27,7 +27,7 @@ export interface Introduction {
 }
 
 /** Optional parts of the protocol that this code has. A feature is used on a link when both name it. */
-export const FEATURES: readonly string[] = ["replay", "groups", "gossip", "suspect"]
+export const FEATURES: readonly string[] = ["replay", "groups", "gossip", "suspect", "sample"]
 
 export const VERSION: readonly [number, number] = [MAJOR, MINOR]
 

@@ -4,7 +4,10 @@ import { EarshotError } from "../errors.ts"
 import type { RequestCallOptions } from "./asking.ts"
 import type { Transports } from "../endpoint.ts"
 import type { Platform, StateStore } from "./contract.ts"
+import { drain, type DrainOptions } from "./drain.ts"
 import type { MemberInfo, MeshEvents } from "./events.ts"
+import { explain, type Explanation } from "./explain.ts"
+import { healthOf, type MeshHealth } from "./health.ts"
 import { Hub } from "./hub.ts"
 import { freshId } from "./identity.ts"
 import { isGroup } from "./interest.ts"
@@ -15,7 +18,9 @@ import type { PublishOptions } from "./outgoing.ts"
 import { ready, type ReadyConditions } from "./ready.ts"
 import type { Receipt } from "./receipt.ts"
 import { checkAsked, checkPublished, checkWanted } from "./reserved.ts"
+import type { Sample, SampleOptions } from "./sample.ts"
 import { serve, type ServeHandler, type ServeOptions } from "./serving.ts"
+import { statsOf, type MeshStats } from "./stats.ts"
 import { Subscription, type SubscribeOptions, type SubscriptionHandler } from "./subscription.ts"
 
 export class Mesh {
@@ -23,6 +28,7 @@ export class Mesh {
   protected readonly hub: Hub
   private readonly state: StateStore | undefined
   private closing: Promise<void> | undefined
+  private draining: Promise<void> | undefined
 
   /** @internal */
   protected constructor(hub: Hub, state: StateStore | undefined) {
@@ -140,11 +146,11 @@ export class Mesh {
   ): Subscription<Data> {
     const [options, handler] = typeof first === "function" ? [{}, first] : [first, second]
     const { hub } = this
-    hub.checkOpen()
+    hub.checkTaking()
     checkWanted(pattern)
     checkQueue(options.queue)
-    if (handler !== undefined && typeof handler !== "function")
-      throw new EarshotError("EINVAL", "a handler is a function")
+    if (typeof options !== "object" || (handler !== undefined && typeof handler !== "function"))
+      throw new EarshotError("EINVAL", "options are an object, and a handler is a function")
     const subscription = new Subscription<Data>(
       hub,
       pattern,
@@ -161,7 +167,7 @@ export class Mesh {
    */
   serve<Data = any>(subject: string, handler: ServeHandler<Data>, options: ServeOptions = {}): Subscription<Data> {
     const { hub } = this
-    hub.checkOpen()
+    hub.checkTaking()
     checkWanted(subject)
     if (typeof handler !== "function") throw new EarshotError("EINVAL", "a handler is a function")
     const { queue = subject, concurrency = 64, queueSize = 64, signal } = options
@@ -201,6 +207,42 @@ export class Mesh {
    */
   ready(conditions: ReadyConditions = {}): Promise<void> {
     return ready(this.hub, conditions)
+  }
+
+  /** Every counter, at this moment. */
+  stats(): MeshStats {
+    return statsOf(this.hub)
+  }
+
+  /** Is it well, and may it be given work? For a health check. */
+  health(): MeshHealth {
+    return healthOf(this.hub)
+  }
+
+  /** Who would get a message about this subject now, who would answer a request, and who comes near. Throws INVALID_SUBJECT. */
+  explain(subject: string): Explanation {
+    return explain(this.hub, subject)
+  }
+
+  /**
+   * Some of what is published and asked, a bounded number a second and marked as such: `for await (const { subject, data } of
+   * mesh.sample("sensors.>", { perSecond: 20 }))`. Publishers keep to the rate and count what they leave out. It begins with the
+   * loop and ends with it, and is no subscription: nobody's receipt knows of it. A leaf samples the member that carries it.
+   * Throws INVALID_SUBJECT, EINVAL, LIMIT (64 at a time), EBADF.
+   */
+  sample<Data = any>(pattern: string, options: SampleOptions = {}): AsyncIterable<Sample<Data>> {
+    this.hub.checkOpen()
+    return this.hub.sampling.take(checkWanted(pattern), options)
+  }
+
+  /**
+   * Ends it and loses nothing: no member picks this one any more, what was accepted is finished, what was published has been
+   * read; then as `close`. Rejects TIMEOUT, closed all the same, when that took more than `timeout` ms (default 10,000). From
+   * now on `subscribe` and `serve` throw EBADF. Idempotent.
+   */
+  drain(options: DrainOptions = {}): Promise<void> {
+    if (this.closing !== undefined) return this.closing
+    return (this.draining ??= drain(this.hub, options, () => this.close()))
   }
 
   /** Ends it: says goodbye, sends for up to 1 s what waits. Idempotent. Nothing of it stays. */

@@ -67,6 +67,11 @@ export class Outgoing {
     this.waiting = new Waiting(context, (group, frames, subject) => this.give(group, frames, subject))
   }
 
+  /** Messages that wait for the mesh to settle, or for room. */
+  get held(): number {
+    return this.early.length + this.waiting.size
+  }
+
   /** The fast path: nothing is waited for, no promise is made. */
   now(subject: string, data: unknown, options: PublishOptions | undefined): Receipt {
     const { context } = this
@@ -77,8 +82,11 @@ export class Outgoing {
     if (!context.settled) return this.keep(subject, data, options ?? DEFAULTS, undefined)
     const route = context.routes.of(subject)
     this.published++
-    if (route.empty) return allSent(0)
+    const { sampling } = context
+    const probes = sampling.watched ? sampling.choose(subject) : undefined
+    if (route.empty && !probes?.length) return allSent(0)
     const frames = encodeContent(subject, context.codecs.coding(options?.codec), data, options?.headers)
+    if (probes?.length) sampling.send(probes, [...frames])
     if (options === undefined && route.groups.length === 0 && !route.ownPlain) return this.toPlain(route, frames)
     return this.toAll(route, subject, frames, options ?? DEFAULTS).done()
   }
@@ -193,6 +201,8 @@ export class Outgoing {
   }
 
   private route(route: Route, subject: string, frames: Uint8Array[], options: PublishOptions): Promise<Receipt> {
+    const { sampling } = this.context
+    if (sampling.watched) sampling.send(sampling.choose(subject), [...frames])
     if (options.confirm === true) return this.confirmed(route, subject, frames, options)
     const waits: Promise<Posted>[] = []
     const tally = this.toAll(route, subject, frames, options, 0, waits)

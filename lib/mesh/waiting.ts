@@ -54,6 +54,13 @@ export class Waiting {
     this.give = give
   }
 
+  /** Messages that wait. */
+  get size(): number {
+    let size = 0
+    for (const lines of [this.members, this.groups]) for (const { waiters } of lines.values()) size += waiters.length
+    return size
+  }
+
   /** A promise only for `wait`. */
   post(member: Member, message: Message, subject: string, onFull: OnFull): Posted | Promise<Posted> {
     if (onFull === "wait" && this.members.has(member)) return this.wait(member, message, subject)
@@ -66,12 +73,7 @@ export class Waiting {
       member.pipe?.close(new EarshotError("LIMIT", "too slow for what it subscribes to"))
       return "full"
     }
-    // The oldest makes room.
-    const oldest = member.pipe?.unsent().find((each) => each[0]![0] === Kind.PUBLISH)
-    if (oldest === undefined || !member.pipe!.recall(oldest)) return "full"
-    member.replay.recall(oldest)
-    this.context.drop("full", 1, sizeOf(oldest), { member })
-    return member.post(message)
+    return this.replaceOldest(member, message)
   }
 
   /** For a group in which nobody has room now. Resolves when it was handed to somebody. */
@@ -102,6 +104,7 @@ export class Waiting {
       line.shift().resolve(posted)
     }
     this.members.delete(member)
+    this.context.onLess()
   }
 
   onFree(group: string): void {
@@ -114,6 +117,7 @@ export class Waiting {
       line.shift().resolve(posted)
     }
     this.groups.delete(group)
+    this.context.onLess()
   }
 
   /** What waits for it is kept for it, or lost, as everything else. */
@@ -140,6 +144,27 @@ export class Waiting {
       return Promise.resolve("full")
     }
     return new Promise((resolve) => line.push({ frames: message, subject, resolve }))
+  }
+
+  /** The oldest make room. Said to the pipe past its marks: once it has refused it wants to be half empty first. */
+  private replaceOldest(member: Member, message: Message): Posted {
+    const needed = sizeOf(message)
+    const oldest: Message[] = []
+    let freed = 0
+    for (const each of member.pipe?.unsent() ?? []) {
+      if (freed >= needed) break
+      if (each[0]![0] !== Kind.PUBLISH) continue
+      oldest.push(each)
+      freed += sizeOf(each)
+    }
+    if (freed < needed) return "full"
+    for (const each of oldest) {
+      member.pipe!.recall(each)
+      member.replay.recall(each)
+      this.context.drop("full", 1, sizeOf(each), { member })
+    }
+    member.tellCounted(message)
+    return "sent"
   }
 
   /** Takes back an older one of the same subject that has not left yet. */

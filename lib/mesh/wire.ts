@@ -21,6 +21,7 @@ export const Kind = {
   DIGEST: 10,
   RESEND: 11,
   DENIED: 12,
+  SAMPLE: 13,
   // Traffic. PUBLISH, REPLY and RETURN are counted, acknowledged and replayed.
   PUBLISH: 16,
   REPLY: 17,
@@ -34,6 +35,7 @@ export const Kind = {
   SYNC: 25,
   SYNCED: 26,
   RETURN: 27,
+  SAMPLED: 28,
   // The mesh about itself.
   CENSUS: 32,
   MEMBERS: 33,
@@ -60,6 +62,8 @@ export const GROUP = 1
 export const RESET = 1
 /** Of LOAD: no room in that group; without it, room again. */
 export const FULL = 1
+/** Of SAMPLE: no more of it. */
+export const END = 1
 /** Of MEMBERS: the other is to send its own list in return. */
 export const ANSWER = 1
 
@@ -71,6 +75,7 @@ export const FLAGS: Partial<Record<keyof typeof Kind, Readonly<Record<string, nu
   INTEREST: { RESET },
   LOAD: { FULL },
   MEMBERS: { ANSWER },
+  SAMPLE: { END },
 }
 
 /** By kind: the flags that this version doesn't know. None for a kind that it doesn't know either. */
@@ -138,6 +143,16 @@ export function requestHead(id: number, timeout: number, group: string | undefin
   writeNumber(head, 2, id)
   writeNumber(head, 6, Math.min(0xffff_ffff, Math.ceil(timeout)))
   if (group !== undefined) writeName(head, 10, name)
+  return head
+}
+
+/** Of a SAMPLED: `skipped` messages were left out since the one before. */
+export function sampledHead(id: number, skipped: number): Uint8Array {
+  const head = allocate(10)
+  head[0] = Kind.SAMPLED
+  head[1] = 0
+  writeNumber(head, 2, id)
+  writeNumber(head, 6, Math.min(skipped, 0xffff_ffff))
   return head
 }
 

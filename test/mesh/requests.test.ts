@@ -307,6 +307,8 @@ t.test("by themselves: not in subscriptions, behind the answer, or with context:
   const [a, b] = await members(t, ["a", "b"])
   const [c, d] = await members(t, ["c", "d"], { network: "requests-off", context: false })
   const late: Promise<unknown>[] = []
+  let answered!: () => void
+  const gate = new Promise<void>((resolve) => (answered = resolve))
   const heard: unknown[] = []
   for (const [asker, server] of [
     [a!, b!],
@@ -316,9 +318,7 @@ t.test("by themselves: not in subscriptions, behind the answer, or with context:
     server.subscribe("note", async () => heard.push(await server.request("left", null, { timeout: 60_000 })))
     server.serve("outer", async () => {
       void server.publish("note")
-      late.push(
-        new Promise((resolve) => setTimeout(resolve, 50)).then(() => server.request("left", null, { timeout: 60_000 })),
-      )
+      late.push(gate.then(() => server.request("left", null, { timeout: 60_000 })))
       return server.request("left", null, { timeout: 60_000 })
     })
     await server.flush()
@@ -326,6 +326,7 @@ t.test("by themselves: not in subscriptions, behind the answer, or with context:
   const options = { timeout: 5000, headers: { traceparent: "t" } }
   t.strictSame(await a!.request("outer", null, options), [false, "t"])
   t.strictSame(await c!.request("outer", null, options), [true, undefined], "context: false")
+  answered()
   t.strictSame(await Promise.all(late), [
     [true, undefined],
     [true, undefined],
@@ -335,4 +336,102 @@ t.test("by themselves: not in subscriptions, behind the answer, or with context:
     [true, undefined],
     [true, undefined],
   ])
+})
+
+t.test("rolling deploy: servers are drained and replaced in turn under load, and no request fails", async (t) => {
+  const [first, , , ...askers] = await members(t, ["s1", "s2", "s3", "a1", "a2"])
+  const network = `requests-${process.pid}-${t.name}`.slice(0, 200)
+  const servers = new Map<string, Mesh>()
+  const work = async (ms: number, call: Call): Promise<string> => {
+    await new Promise((resolve) => setTimeout(resolve, ms))
+    return call.subject
+  }
+  const start = async (name: string, seed: string): Promise<void> => {
+    const mesh = await Mesh.join({ listen: ["tcp://127.0.0.1:0"], discovery: [seeds(seed)], network, name })
+    t.teardown(() => mesh.close())
+    await mesh.ready({ members: 2 })
+    mesh.serve("work", work)
+    await mesh.flush()
+    servers.set(name, mesh)
+  }
+  for (const name of ["x1", "x2", "x3"]) await start(name, first!.endpoints[0]!)
+  let going = true
+  let answered = 0
+  const failures: unknown[] = []
+  const ask = async (asker: Mesh): Promise<void> => {
+    while (going)
+      await asker.request("work", answered % 7).then(
+        () => answered++,
+        (error: unknown) => failures.push(error),
+      )
+  }
+  const load = askers.flatMap((asker) => Array.from({ length: 8 }, () => ask(asker)))
+  for (const name of ["x1", "x2", "x3"]) {
+    const before = answered
+    await until("load", () => answered > before + 50)
+    const old = servers.get(name)!
+    const drained = old.drain()
+    t.equal(
+      thrown(() => old.subscribe("more")),
+      "EBADF",
+      "no new work",
+    )
+    await within("the drain", drained)
+    t.ok(old.closed)
+    await start(name, first!.endpoints[0]!)
+  }
+  going = false
+  await Promise.all(load)
+  t.strictSame(failures, [])
+  t.ok(answered > 150, `${answered} requests were answered`)
+})
+
+t.test("drain: what was accepted is finished, what was published is read, and nothing new comes", async (t) => {
+  await using net = await testMesh(["a", "b", "c"])
+  const { a, b, c } = net.mesh
+  let proceed!: () => void
+  const gate = new Promise<void>((resolve) => (proceed = resolve))
+  const done: string[] = []
+  b.serve("slow", async (data, call) => {
+    await gate
+    return [data, await call.request("helper")]
+  })
+  b.serve("helper", () => "helped")
+  c.serve("other", () => "c")
+  b.serve("other", () => "b")
+  b.subscribe("jobs", { queue: "w", prefetch: 5 }, async ({ data }) => {
+    await gate
+    done.push(data as string)
+  })
+  await net.settle()
+  const slow = a.request("slow", 1)
+  for (const job of ["1", "2", "3"]) t.equal((await a.publish("jobs", job)).sent, 1)
+  await a.flush()
+  const left = new Promise<string>((resolve) => a.once("leave", ({ reason }) => resolve(reason)))
+  const drained = b.drain()
+  await until("the word", () => a.members.get(b.id) !== undefined && a.explain("other").servers[0]!.free.length === 1)
+  for (let i = 0; i < 20; i++) t.equal(await a.request("other"), "c", "it isn't picked any more")
+  t.strictSame(await a.publish("jobs", "4"), { sent: 0, waiting: 0, dropped: 1, reasons: { busy: 1 } })
+  proceed()
+  t.strictSame(await slow, [1, "helped"])
+  await within("the drain", drained)
+  t.strictSame(done, ["1", "2", "3"])
+  t.equal(await left, "goodbye")
+  t.equal(b.drain(), b.drain(), "idempotent")
+})
+
+t.test("drain: what can't be finished is told, in time", async (t) => {
+  await using net = await testMesh(["a", "b"], { clock: "virtual" })
+  const { a, b } = net.mesh
+  b.serve("never", hang)
+  await net.settle()
+  const asked = outcome(a.request("never", null, { timeout: 60_000 }))
+  await net.advance(10)
+  const began = net.clock.now()
+  const drained = b.drain({ timeout: 300 })
+  drained.catch(() => {})
+  await net.until(t.rejects(drained, { code: "TIMEOUT", message: /1 calls/ }))
+  t.ok(b.closed)
+  t.ok(net.clock.now() - began >= 300)
+  t.equal(await net.until(asked), "PEER_LOST")
 })
