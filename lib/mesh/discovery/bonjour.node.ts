@@ -45,23 +45,23 @@ export interface Advert {
   readonly addresses: readonly string[]
 }
 
-/** What a place reports. */
-export interface PlaceHost {
+/** What a speaker reports. */
+export interface SpeakerHost {
   readonly clock: Clock
   /** `source`: the address that it came from, which is on this interface's network. */
   seen(sighting: Sighting, source: string): void
-  /** Members that were heard lately, on any interface: when they are many. */
+  /** Members heard so far, on any interface: when they are many they share the answering. */
   heard(): number
   /** So many packets come that some are not read. */
   flooded(): void
   /** Reading a packet threw, whoever is to blame. */
   upset(error: unknown): void
-  /** The place is of no more use; it has closed itself. */
+  /** It is of no more use, and has closed itself. */
   failed(error: Error): void
 }
 
-/** One interface. */
-export interface MulticastPlace {
+/** Speaks and listens on one interface. */
+export interface MulticastSpeaker {
   /** Shows this instead of what was shown; undefined: nothing any more. */
   show(advert: Advert | undefined): void
   /** Asks who is there. */
@@ -89,8 +89,8 @@ interface Sender {
 }
 
 /** Opens a socket on `own`; rejects when the port is held by a program that does not share it. */
-export async function openPlace(own: OwnAddress, port: number, host: PlaceHost): Promise<MulticastPlace> {
-  return new Place(await openSocket(own, port), own, port, host)
+export async function openSpeaker(own: OwnAddress, port: number, host: SpeakerHost): Promise<MulticastSpeaker> {
+  return new OneInterface(await openSocket(own, port), own, port, host)
 }
 
 /**
@@ -123,9 +123,9 @@ function openSocket(own: OwnAddress, port: number): Promise<Socket> {
   })
 }
 
-class Place implements MulticastPlace {
+class OneInterface implements MulticastSpeaker {
   private readonly own: OwnAddress
-  private readonly host: PlaceHost
+  private readonly host: SpeakerHost
   private readonly bonjour: Bonjour
   private readonly mdns: MulticastDns
   private service: Bonjour.Service | undefined
@@ -142,7 +142,7 @@ class Place implements MulticastPlace {
   /** Sends no goodbye: the service is only being replaced. */
   private replacing = false
 
-  constructor(socket: Socket, own: OwnAddress, port: number, host: PlaceHost) {
+  constructor(socket: Socket, own: OwnAddress, port: number, host: SpeakerHost) {
     this.own = own
     this.host = host
     this.budgeted = host.clock.now()

@@ -6,7 +6,7 @@ import type { Timer } from "../../clock.ts"
 import { EarshotError } from "../../errors.ts"
 import type { Discovery, DiscoveryHost, Finding } from "../contract.ts"
 import { inUrl, onlyVirtual, type OwnAddress, ownAddresses, sameNetwork } from "../interfaces.node.ts"
-import { type Advert, type MulticastPlace, openPlace, type PlaceHost } from "./bonjour.node.ts"
+import { type Advert, type MulticastSpeaker, openSpeaker, type SpeakerHost } from "./bonjour.node.ts"
 import type { Sighting } from "./sighting.node.ts"
 
 /** Options of `mdns()`. */
@@ -69,7 +69,7 @@ class Mdns implements Discovery {
   private readonly interfaces: readonly string[] | undefined
   private readonly port: number
   private host: DiscoveryHost | undefined
-  private readonly places = new Map<string, MulticastPlace | undefined>()
+  private readonly speakers = new Map<string, MulticastSpeaker | undefined>()
   private own: readonly OwnAddress[] = []
   private readonly members = new Map<string, Heard>()
   private asked = 0
@@ -108,7 +108,7 @@ class Mdns implements Discovery {
 
   announce(): void {
     void this.enumerate()
-    for (const own of this.own) this.places.get(keyOf(own))?.show(this.advert(own))
+    for (const own of this.own) this.speakers.get(keyOf(own))?.show(this.advert(own))
   }
 
   async stop(): Promise<void> {
@@ -116,9 +116,9 @@ class Mdns implements Discovery {
     this.question?.cancel()
     this.look?.cancel()
     this.heardNew?.()
-    const places = [...this.places.values()].filter((place) => place !== undefined)
-    this.places.clear()
-    await Promise.all(places.map((place) => place.close()))
+    const speakers = [...this.speakers.values()].filter((speaker) => speaker !== undefined)
+    this.speakers.clear()
+    await Promise.all(speakers.map((speaker) => speaker.close()))
   }
 
   // --- Interfaces ---
@@ -132,12 +132,12 @@ class Mdns implements Discovery {
     this.own = host.self.open ? all : all.filter(({ loopback }) => loopback)
     if (host.self.open && this.interfaces === undefined && onlyVirtual()) host.note(onlyVirtualFound)
     const wanted = new Map(this.own.map((own) => [keyOf(own), own]))
-    for (const [key, place] of this.places) {
+    for (const [key, speaker] of this.speakers) {
       if (wanted.has(key)) continue
-      this.places.delete(key)
-      void place?.close()
+      this.speakers.delete(key)
+      void speaker?.close()
     }
-    const added = [...wanted].filter(([key]) => !this.places.has(key))
+    const added = [...wanted].filter(([key]) => !this.speakers.has(key))
     await Promise.all(added.map(([key, own]) => this.open(key, own)))
   }
 
@@ -149,17 +149,17 @@ class Mdns implements Discovery {
   private async open(key: string, own: OwnAddress): Promise<void> {
     const { host } = this
     if (host === undefined) return
-    this.places.set(key, undefined)
+    this.speakers.set(key, undefined)
     const where = `${own.interface} (${own.address})`
     const failed = (error: Error): void => {
-      this.places.delete(key)
+      this.speakers.delete(key)
       host.note({
         key: "mdns-interface",
         evidence: `multicast DNS does not work on ${where}: ${error.message}`,
         cure: "use seeds() or dns(), or let the program that holds the UDP port share it",
       })
     }
-    const placeHost: PlaceHost = {
+    const speakerHost: SpeakerHost = {
       clock: host.clock,
       seen: (sighting, source) => this.seen(own, sighting, source),
       heard: () => this.members.size,
@@ -172,11 +172,11 @@ class Mdns implements Discovery {
       },
     }
     try {
-      const place = await openPlace(own, this.port, placeHost)
-      if (!this.places.has(key)) return void place.close()
-      this.places.set(key, place)
-      place.show(this.advert(own))
-      if (this.asked > 0) place.ask()
+      const speaker = await openSpeaker(own, this.port, speakerHost)
+      if (!this.speakers.has(key)) return void speaker.close()
+      this.speakers.set(key, speaker)
+      speaker.show(this.advert(own))
+      if (this.asked > 0) speaker.ask()
     } catch (error) {
       failed(error as Error)
     }
@@ -212,7 +212,7 @@ class Mdns implements Discovery {
     if (this.asked === QUESTIONS.length && host.linked === 0 && this.members.size === 0) host.note(this.silence())
     if (host.linked === 0 || this.asked === 0) {
       this.askedAt = host.clock.now()
-      for (const place of this.places.values()) place?.ask()
+      for (const speaker of this.speakers.values()) speaker?.ask()
     }
     const wait = QUESTIONS[Math.min(this.asked++, QUESTIONS.length - 1)]!
     this.question = host.clock.timeout(() => this.askOn(), wait * (1 + host.clock.random() / 10))
