@@ -63,7 +63,8 @@ async function addNamespace(t: Test): Promise<string> {
 
 /** What processes left behind that could not clean up. */
 function sweep(): void {
-  for (const line of execFileSync("ip", ["netns", "list"], { encoding: "utf8" }).split("\n")) {
+  const list = execFileSync("ip", ["netns", "list"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
+  for (const line of list.split("\n")) {
     const [, name = "", pid = ""] = /^(earshot-(\d+)-\w+)/.exec(line) ?? []
     if (pid !== "" && !lives(Number(pid))) deleteNow(name)
   }
