@@ -88,8 +88,8 @@ export class Doors {
     const timer = this.clock.timeout(() => this.fail(pipe, "no introduction in time"), PATIENCE)
     this.doors.set(pipe, { pipe, timer })
     if (pipe.dialled) return
-    const { id, nonce, network, version, features, epoch } = this.owner.introduction
-    insist(pipe, [ASK, writeIntroduction({ id, nonce, network, version, features, epoch })])
+    const { id, nonce, network, version, features } = this.owner.introduction
+    insist(pipe, [ASK, writeIntroduction({ id, nonce, network, version, features })])
   }
 
   /** True: it was still at the door, and the message was for us. */

@@ -4,7 +4,7 @@ import { msgpack } from "./msgpack.ts"
 import { isPrintable, printable } from "./printable.ts"
 import { MAJOR, MINOR } from "./wire.ts"
 
-/** What both sides tell. ASK has only the first five, and the epoch: by it the dialler knows whether it has met this boot. */
+/** What both sides tell. ASK has only the first five. */
 export interface Introduction {
   readonly id: string
   /** Drawn anew by each process: two living members of one id are told apart by it. */

@@ -159,9 +159,10 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     return member && { epoch: member.epoch, link: member.linkNumber, live: member.linked }
   }
 
-  pair({ id, epoch, nonce }: Introduction): { readonly link: number; readonly taken: number } {
+  pair({ id, nonce }: Introduction): { readonly link: number; readonly taken: number } {
     const member = this.members.get(id)
-    const same = member !== undefined && isBoot(member, epoch, nonce)
+    // An ASK says no epoch, and needs none: each boot draws its nonce.
+    const same = member !== undefined && nonce !== "" && member.nonce === nonce
     return { link: (member?.linkNumber ?? 0) + 1, taken: same ? member.taken : 0 }
   }
 
