@@ -197,7 +197,10 @@ export class Sampling {
       return
     }
     const { size = 0 } = this.byMember.get(member) ?? {}
-    if (size >= MOST_PROBES || this.probes.size >= MOST_IN_ALL) return void member.tell([bare(Kind.DENIED)])
+    if (size >= MOST_PROBES || this.probes.size >= MOST_IN_ALL) {
+      const denial = { what: "sample", count: 1, subject: pattern, reason: "it gives no more samples" }
+      return void member.tell([bare(Kind.DENIED), msgpack.encode(denial)])
+    }
     this.add(member, id, pattern, Math.min(perSecond, MOST_RATE))
   }
 

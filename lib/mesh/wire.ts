@@ -35,7 +35,7 @@ export const Kind = {
   SYNC: 25,
   SYNCED: 26,
   RETURN: 27,
-  SAMPLED: 28,
+  SAMPLED: 30,
   // The mesh about itself.
   CENSUS: 32,
   MEMBERS: 33,
