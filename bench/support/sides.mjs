@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Child, Missing } from "./child.mjs"
+import { natsVersion } from "./nats-server.mjs"
 
 const bench = fileURLToPath(new URL("..", import.meta.url))
 
@@ -22,6 +23,10 @@ export const names = {
   ws: "ws",
   jszmq: "jszmq",
   socketio: "socket.io",
+  mesh: "Earshot",
+  nats: "nats.js",
+  cote: "cote",
+  moleculer: "moleculer",
 }
 
 let libzmqProblem
@@ -44,7 +49,7 @@ function profiler(role) {
 
 /** Gets the rivals ready; returns one line about each. */
 export async function prepare() {
-  return [prepareLibzmq(), await prepareZeromq(), ...prepareOwn(), jszmq(), `Earshot: ${ours()}`]
+  return [prepareLibzmq(), await prepareZeromq(), ...prepareOwn(), natsVersion(), jszmq(), `Earshot: ${ours()}`]
 }
 
 function ours() {

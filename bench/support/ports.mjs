@@ -1,0 +1,11 @@
+// A port of UDP that nobody uses.
+import { createSocket } from "node:dgram"
+import { once } from "node:events"
+
+export async function freePort() {
+  const socket = createSocket("udp4").bind(0, "127.0.0.1")
+  await once(socket, "listening")
+  const { port } = socket.address()
+  socket.close()
+  return port
+}
