@@ -270,6 +270,8 @@ t.test("a page from https can't reach a plain ws address", { skip }, async (t) =
         : { contentType: "text/html", body: `<script type="module" src="/page.js"></script>` },
     ),
   )
+  // What newer browsers ask their users for.
+  await context.grantPermissions(["local-network-access"]).catch(() => {})
   const page = await context.newPage()
   await page.goto("https://dashboard.test/")
   await page.waitForFunction("globalThis.earshot !== undefined")
