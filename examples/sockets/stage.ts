@@ -1,6 +1,6 @@
 /**
- * What the acts of the main job share: other processes and a line to them that does not depend on Earshot (Node's own
- * channel between parent and child), the check that everything arrived exactly once, and lines for people to read.
+ * What the acts of sockets.ts share: other processes and a line to them that does not depend on Earshot (Node's own
+ * channel between parent and child), the check that everything arrived once, and lines for people to read.
  */
 import { fork, type ChildProcess } from "node:child_process"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -19,7 +19,7 @@ export interface Act {
 /** A message was lost, came twice or went astray; or a child failed. Its text is for people. */
 export class Failure extends Error {}
 
-/** What to break on purpose, to see that the main job notices. */
+/** What to break on purpose, to see that it is noticed. */
 export type Breakage = "lose" | "twice" | "crash" | undefined
 
 /** The main process's side of an act. */

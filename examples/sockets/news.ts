@@ -73,7 +73,7 @@ async function listener(part: Part): Promise<void> {
     const name = String(topic)
     if (name === "end") break
     const count = heard[name] ?? 0
-    // In order and exactly once: the editions count from 0.
+    // In order and once: the editions count from 0.
     if (Number(edition) !== count) throw new Failure(`after ${count} editions of ${name} came number ${edition}`)
     heard[name] = count + 1
   }

@@ -51,7 +51,7 @@ async function run(stage: Stage): Promise<number> {
   await Promise.all([jobs.close(), results.close()])
 
   for (const [name, count] of share) say(`worker ${name} did ${plain(count)} jobs`)
-  say(`${plain(total)} jobs, ${plain(tally.count)} results, each exactly once: ${rate(total, taken)} jobs a second`)
+  say(`${plain(total)} jobs, ${plain(tally.count)} results, each once: ${rate(total, taken)} jobs a second`)
   return 2 * total
 }
 
