@@ -197,6 +197,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     const old = member.pipe
     this.lost.remove(member)
     member.left = false
+    const moved = member.present && member.endpoints.join() !== peer.endpoints.join()
     member.begin(pipe, pipe.dialled, peer)
     this.byPipe.set(pipe, member)
     if (old !== undefined) {
@@ -214,6 +215,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.gossip.onLinked(member, this.byPipe.size)
     this.pulse.greet(member)
     if (joins) this.owner.onJoin(member)
+    else if (moved) this.owner.onUpdate(member)
   }
 
   onRefused(pipe: Pipe, outcome: Outcome, reason: string, peer: Introduction | undefined): void {
