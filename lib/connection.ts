@@ -78,6 +78,8 @@ export class Connection implements PipeOwner {
 
   online(): void {
     this.reason = "reconnect"
+    // Who looks at a socket shall not come upon it.
+    this.token = undefined
     this.dialer.succeeded()
     this.settled = true
     this.resolveFirst()

@@ -1,5 +1,6 @@
 // Options `auth`, `insecureAuth` and `authenticate`: who is asked what and when, what a stranger hears of us, and what
 // becomes of a token that is refused.
+import { inspect } from "node:util"
 import t, { type Test } from "tap"
 import { Pull, Push, Reply, Request, Router, type AuthAttempt, type AuthRequest } from "../../lib/index.ts"
 import type { SocketOptions } from "../../lib/index.ts"
@@ -240,6 +241,20 @@ t.test("a token is at most 4 KiB, and no error repeats it", async (t) => {
   t.equal(more.ended, "destroyed")
   t.match(broken, [{ error: { code: "EPROTO" } }])
   t.notMatch(broken[0]!.error.message, "xx")
+})
+
+t.test("whoever logs a socket, its peers or its counters does not log its token", async (t) => {
+  const [reply, request] = [
+    tidy(t, new Reply({ authenticate: () => ({ userId: "ann" }) })),
+    tidy(t, new Request({ auth: () => "top-secret" })),
+  ]
+  await reply.bind("tcp://127.0.0.1:*")
+  await within("the handshake", request.connect(reply.lastEndpoint!))
+  const logged = [request, reply, request.peers, reply.peers, request.stats(), reply.stats()]
+    .map((each) => inspect(each, { depth: 4, maxArrayLength: null }))
+    .join("\n")
+  const bytes = Buffer.from("top-secret")
+  for (const spelt of ["top-secret", inspect(bytes).slice(8, -1), [...bytes].join(", ")]) t.notMatch(logged, spelt)
 })
 
 t.test("who is let in and not to be read is not read", async (t) => {
