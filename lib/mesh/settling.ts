@@ -1,4 +1,7 @@
-/** When a mesh may begin to talk: when those found at first are linked and have said what they want, or time is up. */
+/**
+ * When a mesh may begin to talk: when those found at first are linked and have said what they want, or time is up. Until
+ * then it keeps the process alive, for whoever waits for it.
+ */
 import type { Clock, Timer } from "../clock.ts"
 
 export interface SettlingOwner {
@@ -11,6 +14,7 @@ export class Settling {
   settled = false
   /** Resolves when it is. */
   readonly done: Promise<void>
+  private readonly clock: Clock
   private readonly owner: SettlingOwner
   private readonly timer: Timer
   private looked = false
@@ -18,7 +22,9 @@ export class Settling {
 
   /** `rounds`: the first rounds of discovery. `limit` in ms. */
   constructor(clock: Clock, owner: SettlingOwner, rounds: readonly Promise<void>[], limit: number) {
+    this.clock = clock
     this.owner = owner
+    clock.hold()
     this.done = new Promise((resolve) => (this.resolve = resolve))
     this.timer = clock.timeout(() => this.settle(), limit)
     void Promise.allSettled(rounds).then(() => {
@@ -36,6 +42,7 @@ export class Settling {
   settle(): void {
     if (this.settled) return
     this.settled = true
+    this.clock.release()
     this.timer.cancel()
     this.resolve()
     this.owner.onSettled()
