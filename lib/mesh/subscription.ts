@@ -112,11 +112,12 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
 
   /** For a queue group: as many wait as it wants to have waiting. */
   get full(): boolean {
-    return (
-      this.ended ||
-      this.draining !== undefined ||
-      (this.running >= this.concurrency && this.waiting.length >= this.prefetch)
-    )
+    return this.ended || this.draining !== undefined || (this.occupied && this.waiting.length >= this.prefetch)
+  }
+
+  /** Another message would wait. Whoever iterates is at work until the next one is asked for. */
+  private get occupied(): boolean {
+    return this.handler === undefined ? this.readers.length === 0 : this.running >= this.concurrency
   }
 
   /** There is no room at all: a request is refused rather than dropped. */
@@ -167,6 +168,7 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
     const reader = this.readers.shift()
     if (reader !== undefined) {
       this.handled++
+      if (this.queue !== undefined) this.load()
       return reader({ value: message, done: false })
     }
     this.enqueue(message)
@@ -192,7 +194,10 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
       return Promise.resolve({ value: message, done: false })
     }
     if (this.ended) return Promise.resolve({ value: undefined, done: true })
-    return new Promise((resolve) => this.readers.push(resolve))
+    return new Promise((resolve) => {
+      this.readers.push(resolve)
+      if (this.queue !== undefined) this.load()
+    })
   }
 
   private run(message: MeshMessage<Data>): void {

@@ -383,6 +383,35 @@ t.test("no idle worker watches a busy one's queue", async (t) => {
   t.strictSame(drops.flat(), [])
 })
 
+t.test("who iterates is busy between two messages, too", async (t) => {
+  await using net = await testMesh(["boss", "w1", "w2"], { clock: "virtual" })
+  const { boss } = net.mesh
+  const wait = (ms: number): Promise<void> => new Promise((resolve) => net.clock.timeout(resolve, ms))
+  const done = new Map<number, string>()
+  const work = async (name: "w1" | "w2"): Promise<void> => {
+    const jobs = net.mesh[name].subscribe("job", { queue: "workers", prefetch: 0, queueSize: 2 })
+    for await (const { data } of jobs) {
+      await wait(data.ms)
+      done.set(data.id, name)
+    }
+  }
+  const working = [work("w1"), work("w2")]
+  await net.settle()
+  const drops = [...Object.values<Mesh>(net.mesh)].map((mesh) => record(mesh, "drop"))
+  const receipts = [boss.publish("job", { id: 0, ms: 10_000 }, { onFull: "wait" })]
+  await net.clock.settle()
+  for (let id = 1; id <= 50; id++) receipts.push(boss.publish("job", { id, ms: 10 }, { onFull: "wait" }))
+  await net.advance(5000)
+  t.equal(done.size, 50, "the other one has done all that is short")
+  t.equal(new Set(done.values()).size, 1)
+  await net.advance(10_000)
+  t.equal(done.size, 51)
+  for (const receipt of await Promise.all(receipts)) t.match(receipt, { sent: 1, dropped: 0 })
+  t.strictSame(drops.flat(), [])
+  await net.close()
+  await Promise.all(working)
+})
+
 t.test("a group whose members are all full: the publisher drops, or waits for one of them", async (t) => {
   await using net = await testMesh(["a", "b"], { clock: "virtual" })
   const { a, b } = net.mesh
