@@ -79,7 +79,7 @@ export class MeshPeer {
     return peer
   }
 
-  /** Connects and becomes a member that wants these; waits for the other side's table. */
+  /** Connects and becomes a member that wants these; waits until both sides know what the other wants. */
   static async join(
     t: Test,
     mesh: Mesh,
@@ -93,6 +93,7 @@ export class MeshPeer {
     peer.send(bare(Kind.INTEREST, RESET), msgpack.encode(ops))
     peer.send(bare(Kind.BARRIER))
     await peer.next(Kind.BARRIER)
+    await peer.settled()
     return peer
   }
 
