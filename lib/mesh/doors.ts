@@ -25,8 +25,8 @@ export interface DoorsOwner {
   /** What we say of ourselves, but for what belongs to one pair. */
   readonly introduction: Introduction
   standing(id: string): Standing | undefined
-  /** What a hello or a welcome to this boot says of the pair: the number of a new link, and how much was taken. */
-  pair(peer: Introduction): { readonly link: number; readonly taken: number }
+  /** What a hello or a welcome to this boot says of the pair: the number of a new link, how much was taken, and whether we remember it. */
+  pair(peer: Introduction): Pick<Introduction, "link" | "taken" | "met">
   /** An own dial to that member is under way. */
   dialling(id: string): boolean
   /** Gives up the own dial to it: it has come to us. */
@@ -198,8 +198,7 @@ export class Doors {
     const { owner } = this
     const peer = door.peer!
     this.leave(door.pipe)
-    const { taken } = owner.pair(peer)
-    insist(door.pipe, [WELCOME, writeIntroduction({ ...owner.introduction, link: peer.link, taken })])
+    insist(door.pipe, [WELCOME, writeIntroduction({ ...owner.introduction, ...owner.pair(peer), link: peer.link })])
     owner.onWelcome(door.pipe, peer)
   }
 

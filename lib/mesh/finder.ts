@@ -1,7 +1,9 @@
 /** Runs a mesh's discoveries, keeps what they and the links found odd, and knows who may be dialled. */
 import { EarshotError } from "../errors.ts"
+import { Carriers } from "./carriers.ts"
 import type { Announcement, Candidate, Discovery, DiscoveryHost, Finding, Platform } from "./contract.ts"
 import type { Outcome } from "./doors.ts"
+import type { PeerRecord } from "./gossip.ts"
 import type { Hub } from "./hub.ts"
 import { networkHash } from "./identity.ts"
 import type { Introduction } from "./introduction.ts"
@@ -11,7 +13,6 @@ import { MAJOR } from "./wire.ts"
 
 /** Findings kept, the newest of each key. */
 const MAX_FINDINGS = 256
-const MAX_SPARE = 64
 
 /** What was noticed, how often, and when last (ms on the mesh's clock). */
 export interface Noted extends Finding {
@@ -27,8 +28,7 @@ export class Finder implements DiscoveryHost {
   private readonly discovery: readonly Discovery[]
   private readonly network: string
   private warned = false
-  /** For a leaf, which has one link: who else could carry it. */
-  private readonly spare = new Set<string>()
+  private readonly carriers = new Carriers()
 
   constructor(hub: Hub, platform: Platform) {
     this.hub = hub
@@ -105,25 +105,28 @@ export class Finder implements DiscoveryHost {
         evidence: `a member at ${endpoints[0] ?? "an unknown place"} speaks version ${version} of the mesh protocol, we ${MAJOR}`,
         cure: "update the older of the two",
       })
+    this.carriers.give(endpoints)
     if (!hub.settings.open && endpoints.length > 0 && !endpoints.some((endpoint) => this.allowed(endpoint)))
       this.warnPrivate(endpoints[0]!)
     this.reach(id, endpoints)
   }
 
   /** Another member says that somebody is alive there. */
-  onRecord(id: string, endpoints: readonly string[]): void {
+  onRecord(record: PeerRecord): void {
+    const { id, endpoints } = record
+    this.carriers.hear(record)
     this.reach(id, endpoints)
   }
 
   /** A leaf has lost the one that carried it. */
   onAlone(): void {
-    if (this.spare.size > 0) this.hub.links.reach.found(undefined, [...this.spare])
+    for (const { id, endpoints } of this.carriers.list()) this.hub.links.reach.found(id, endpoints)
   }
 
   private reach(id: string | undefined, endpoints: readonly string[]): void {
     const { links, leaf } = this.hub
     if (!leaf || links.linkedCount === 0) return links.reach.found(id, endpoints)
-    for (const endpoint of endpoints) if (this.spare.size < MAX_SPARE) this.spare.add(endpoint)
+    this.carriers.remember(id, endpoints)
   }
 
   note(finding: Finding): void {
@@ -140,10 +143,13 @@ export class Finder implements DiscoveryHost {
 
   /** Near enough for a mesh that is private until it is opened. */
   allowed(endpoint: string): boolean {
-    return this.hub.settings.open || this.platform.isLocal(endpoint)
+    const { platform, carriers, hub } = this
+    if (platform.advertisedOnly === true) return platform.isLocal(endpoint) && carriers.isTold(endpoint)
+    return hub.settings.open || platform.isLocal(endpoint)
   }
 
   onJoin(member: Member): void {
+    this.carriers.hear(member)
     this.log("info", `${member.name} (${member.id}) is linked`)
   }
 

@@ -15,10 +15,12 @@ export interface PeerRecord {
   readonly id: string
   readonly epoch: number
   readonly endpoints: readonly string[]
+  /** So many of them, from the first on, were named by `advertise`: fit for whoever is elsewhere. */
+  readonly advertised: number
 }
 
 export interface GossipOwner {
-  readonly self: PeerRecord
+  readonly self: PeerRecord & { readonly leaf: boolean }
   /** Linked members, leaves not among them. */
   readonly linked: Iterable<Member>
   /** Somebody is said to be alive there. */
@@ -85,10 +87,11 @@ export class Gossip {
   onRecords(member: Member, body: Uint8Array | undefined): void {
     let skipped = 0
     for (const each of read(body, MAX_RECORDS)) {
-      const { id, epoch, endpoints } = Object(each) as Partial<Record<keyof PeerRecord, unknown>>
+      const { id, epoch, endpoints, advertised } = Object(each) as Partial<Record<keyof PeerRecord, unknown>>
       const usable = endpointsOf(endpoints)
       if (!isMemberId(id) || usable.length === 0 || !this.mayTell(member)) skipped++
-      else this.owner.onRecord({ id, epoch: Number(epoch) || 0, endpoints: usable })
+      else
+        this.owner.onRecord({ id, epoch: Number(epoch) || 0, endpoints: usable, advertised: Number(advertised) || 0 })
     }
     if (skipped > 0) this.owner.onUnknown(skipped)
   }
@@ -115,9 +118,10 @@ export class Gossip {
 
   private *records(): Iterable<PeerRecord> {
     const { self, linked } = this.owner
-    if (self.endpoints.length > 0) yield self
-    for (const { id, epoch, endpoints, leaf } of linked)
-      if (!leaf && endpoints.length > 0) yield { id, epoch, endpoints }
+    for (const record of [self, ...linked]) {
+      const { id, epoch, endpoints, advertised, leaf } = record
+      if (!leaf && endpoints.length > 0) yield { id, epoch, endpoints, advertised }
+    }
   }
 
   /** Of whom we know. */

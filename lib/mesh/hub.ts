@@ -16,6 +16,7 @@ import { dispatch } from "./dispatch.ts"
 import type { Outcome } from "./doors.ts"
 import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
 import { Finder } from "./finder.ts"
+import type { PeerRecord } from "./gossip.ts"
 import { Groups, type OwnLoad } from "./groups.ts"
 import { Incoming } from "./incoming.ts"
 import { OwnInterest } from "./interest.ts"
@@ -84,6 +85,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   private settling: Settling | undefined
   private stopReporting: () => void = () => {}
   private readonly platform: Platform
+  private unwatch: (() => void) | undefined
 
   constructor(settings: MeshSettings, platform: Platform, transports: Transports, identity: Identity) {
     const { clock } = settings
@@ -122,6 +124,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     }
     whereabouts.start()
     if (settings.observe) this.stopReporting = report(this)
+    this.unwatch = platform.watch?.({ end: () => links.part(), wake: () => this.wake() })
     this.finder.start(known)
     this.settling = new Settling(this.clock, this, this.finder.rounds, settings.settle)
   }
@@ -161,12 +164,18 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   get introduction(): Introduction {
     const { identity, settings, endpoints, meta, leaf, relay, introduced } = this
     const { size: leaves } = relay
+    const advertised = leaf ? 0 : settings.advertise.length
     if (introduced?.endpoints === endpoints && introduced.meta === meta && introduced.leaves === leaves)
       if (introduced.id === identity.id) return introduced
     const { name, network } = settings
-    const pair = { link: 0, taken: 0 }
-    const known = { ...identity, name, network, endpoints, meta, leaf, leaves, version: VERSION, features: FEATURES }
-    return (this.introduced = { ...known, ...pair })
+    const pair = { link: 0, taken: 0, met: false }
+    const about = { name, network, endpoints, advertised, meta, leaf, leaves }
+    return (this.introduced = { ...identity, ...about, ...pair, version: VERSION, features: FEATURES })
+  }
+
+  private wake(): void {
+    this.links.reach.nudge()
+    if (this.links.linkedCount === 0) this.finder.nudge()
   }
 
   // --- Settling, groups, losses ---
@@ -324,8 +333,8 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.outgoing.onRoom(member)
   }
 
-  onGap(member: Member, direction: "sent" | "received", count: number): void {
-    this.counters.gap(direction, count)
+  onGap(member: Member, direction: "sent" | "received", count: number | undefined): void {
+    this.counters.gap(direction, count ?? 0)
     this.events.emit("gap", { member, direction, count })
   }
 
@@ -343,8 +352,8 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.finder.onFailure(endpoint, error)
   }
 
-  onRecord(id: string, endpoints: readonly string[]): void {
-    this.finder.onRecord(id, endpoints)
+  onRecord(record: PeerRecord): void {
+    this.finder.onRecord(record)
   }
 
   onClash(peer: Introduction): void {
@@ -367,6 +376,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   async close(linger: number): Promise<void> {
     this.closed = true
+    this.unwatch?.()
     for (const subscription of [...this.subscriptions]) subscription.unsubscribe()
     this.stopReporting()
     this.sampling.close()

@@ -14,6 +14,8 @@ export interface Introduction {
   readonly features: readonly string[]
   readonly name: string
   readonly endpoints: readonly string[]
+  /** So many of `endpoints`, from the first on, were named by `advertise`. */
+  readonly advertised: number
   readonly meta: Readonly<Record<string, unknown>>
   /** It listens nowhere. */
   readonly leaf: boolean
@@ -24,6 +26,8 @@ export interface Introduction {
   readonly link: number
   /** Counted messages taken from the other side since these two boots met. */
   readonly taken: number
+  /** In HELLO and WELCOME: it remembers the other side's boot, with what was counted. */
+  readonly met: boolean
 }
 
 /** Optional parts of the protocol that this code has. A feature is used on a link when both name it. */
@@ -33,7 +37,7 @@ export const VERSION: readonly [number, number] = [MAJOR, MINOR]
 
 /** What an introduction may have; whatever else is in it is of a later version. */
 const FIELDS: ReadonlySet<string> = new Set(
-  "id nonce network version features name endpoints meta leaf leaves epoch link taken".split(" "),
+  "id nonce network version features name endpoints advertised meta leaf leaves epoch link taken met".split(" "),
 )
 const ID = /^[\x21-\x7e]{1,64}$/
 const ENDPOINT = /^[a-z][a-z0-9+.-]*:\/\/./
@@ -58,11 +62,18 @@ export function readIntroduction(body: Uint8Array | undefined, onUnknown: (count
 
 /** What a member says anew of itself, over what it said before. Throws EPROTO. */
 export function readUpdate(
-  { id, name, endpoints, meta, leaf }: Pick<Introduction, "id" | "name" | "endpoints" | "meta" | "leaf">,
+  {
+    id,
+    name,
+    endpoints,
+    advertised,
+    meta,
+    leaf,
+  }: Pick<Introduction, "id" | "name" | "endpoints" | "advertised" | "meta" | "leaf">,
   body: Uint8Array | undefined,
   onUnknown: (count: number) => void,
 ): Introduction {
-  const told = { name, endpoints, meta, leaf, ...readMap(body), id, version: VERSION, network: "" }
+  const told = { name, endpoints, advertised, meta, leaf, ...readMap(body), id, version: VERSION, network: "" }
   return introductionOf(told, onUnknown)
 }
 
@@ -84,12 +95,14 @@ function introductionOf(map: Readonly<Record<string, unknown>>, onUnknown: (coun
     features: texts(map["features"], 64, 64),
     name: text(map["name"]) || id,
     endpoints: endpointsOf(map["endpoints"]),
+    advertised: count(map["advertised"]),
     meta: meta ?? {},
     leaf: map["leaf"] === true,
     leaves: count(map["leaves"]),
     epoch: count(map["epoch"]),
     link: count(map["link"]),
     taken: count(map["taken"]),
+    met: map["met"] !== false,
   }
 }
 

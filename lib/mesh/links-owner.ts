@@ -3,6 +3,7 @@ import type { Message } from "../contract.ts"
 import type { Codecs } from "./codecs.ts"
 import type { Outcome } from "./doors.ts"
 import type { Introduction } from "./introduction.ts"
+import type { PeerRecord } from "./gossip.ts"
 import type { Member } from "./member.ts"
 
 export interface LinksOwner {
@@ -23,14 +24,15 @@ export interface LinksOwner {
   onUpdate(member: Member): void
   onMessage(member: Member, kind: number, message: Message): void
   onRoom(member: Member): void
-  onGap(member: Member, direction: "sent" | "received", count: number): void
+  /** `count` undefined: nobody can count them. */
+  onGap(member: Member, direction: "sent" | "received", count: number | undefined): void
   /** For `diagnose()` and the log. */
   onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void
   onTurnedAway(remote: string, reason: string, peer: Introduction): void
   onFailure(endpoint: string, error: unknown): void
   onClash(peer: Introduction): void
   /** Somebody is said to be alive there. */
-  onRecord(id: string, endpoints: readonly string[]): void
+  onRecord(record: PeerRecord): void
   /** Things that were skipped: of a later version of the protocol, or nonsense. */
   onUnknown(count: number): void
   /** Nothing is being dialled any more. */

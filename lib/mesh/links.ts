@@ -81,8 +81,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   /** Our own name, meta or endpoints changed. */
   tellUpdate(): void {
-    const { name, endpoints, meta, leaves } = this.owner.introduction
-    this.tellAll([bare(Kind.UPDATE), writeIntroduction({ name, endpoints, meta, leaves })])
+    const { name, endpoints, advertised, meta, leaves } = this.owner.introduction
+    this.tellAll([bare(Kind.UPDATE), writeIntroduction({ name, endpoints, advertised, meta, leaves })])
   }
 
   /** Says goodbye to everybody, sends for `linger` ms what waits, and ends. */
@@ -92,6 +92,14 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
       member.tell([bare(Kind.GOODBYE)])
     }
     return this.kill(linger)
+  }
+
+  /** Says goodbye to everybody at once: there won't be another turn. */
+  part(): void {
+    for (const member of this.byPipe.values()) {
+      member.tell([bare(Kind.GOODBYE)])
+      member.pipe?.session?.close()
+    }
   }
 
   /** Ends every link without a word. */
@@ -159,11 +167,11 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     return member && { epoch: member.epoch, link: member.linkNumber, live: member.linked }
   }
 
-  pair({ id, nonce }: Introduction): { readonly link: number; readonly taken: number } {
+  pair({ id, nonce }: Introduction): Pick<Introduction, "link" | "taken" | "met"> {
     const member = this.members.get(id)
     // An ASK says no epoch, and needs none: each boot draws its nonce.
-    const same = member !== undefined && nonce !== "" && member.nonce === nonce
-    return { link: (member?.linkNumber ?? 0) + 1, taken: same ? member.taken : 0 }
+    const met = member !== undefined && nonce !== "" && member.nonce === nonce
+    return { link: (member?.linkNumber ?? 0) + 1, taken: met ? member.taken : 0, met }
   }
 
   dialling(id: string): boolean {
@@ -187,8 +195,9 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   onWelcome(pipe: Pipe, peer: Introduction): void {
     let member = this.members.get(peer.id)
     const known = member
-    if (known !== undefined && !isBoot(known, peer.epoch, peer.nonce)) {
-      this.retire(known, "restarted")
+    if (known !== undefined && !(peer.met && isBoot(known, peer.epoch, peer.nonce))) {
+      // Another boot of it; or the same, which has forgotten us and begins to count anew.
+      this.retire(known, isBoot(known, peer.epoch, peer.nonce) ? "lost" : "restarted")
       member = undefined
     }
     const resumed = member !== undefined
@@ -207,6 +216,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     }
     if (pipe.dialled) this.reach.over(pipe.owner, "linked", pipe.address)
     this.reach.forget(peer.id)
+    if (this.introduction.leaf) this.leaveOthers(member)
     const missing = member.resume(peer.taken)
     if (missing > 0) this.owner.onGap(member, "sent", missing)
     const joins = !member.present
@@ -274,13 +284,12 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
         other.tell([bare(Kind.SUSPECT), writeIntroduction({ id: member.id })])
   }
 
-  get self(): PeerRecord {
-    const { id, epoch, endpoints } = this.introduction
-    return { id, epoch, endpoints }
+  get self(): Introduction {
+    return this.introduction
   }
 
-  onRecord({ id, endpoints }: PeerRecord): void {
-    if (!this.settled(id)) this.owner.onRecord(id, endpoints)
+  onRecord(record: PeerRecord): void {
+    if (!this.settled(record.id)) this.owner.onRecord(record)
   }
 
   private control(member: Member, kind: number, message: Message): void {
@@ -351,8 +360,19 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.owner.onForgotten(member)
   }
 
-  /** Another boot of the same member is there. */
-  private retire(member: Member, reason: "restarted"): void {
+  /** A leaf has another carrier: what the old one held for it is lost to it, and nobody can count that. */
+  private leaveOthers(carrier: Member): void {
+    for (const member of [...this.members.values()]) {
+      if (member === carrier || member.linked) continue
+      this.leave(member, "lost")
+      this.owner.onGap(member, "received", undefined)
+      this.reach.forget(member.id)
+      this.forget(member)
+    }
+  }
+
+  /** Another boot of the same member is there, or one that has forgotten us. */
+  private retire(member: Member, reason: "lost" | "restarted"): void {
     const { pipe } = member
     if (pipe !== undefined) {
       member.pipe = undefined

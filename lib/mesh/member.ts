@@ -20,12 +20,15 @@ export type Posted = "sent" | "waiting" | "missed" | "full" | "too-large" | "gon
 const TAKEN_EVERY = 1024
 const TAKEN_BYTES = 262_144
 
+type Revision = Pick<Introduction, "name" | "endpoints" | "advertised" | "meta" | "leaves">
+
 export class Member implements MemberInfo {
   readonly id: string
   readonly epoch: number
   readonly nonce: string
   name: string
   endpoints: readonly string[]
+  advertised = 0
   meta: Readonly<Record<string, unknown>>
   readonly leaf: boolean
   leaves = 0
@@ -152,9 +155,10 @@ export class Member implements MemberInfo {
   }
 
   /** It told something new of itself. */
-  revise({ name, endpoints, meta, leaves }: Pick<Introduction, "name" | "endpoints" | "meta" | "leaves">): void {
+  revise({ name, endpoints, advertised, meta, leaves }: Revision): void {
     this.name = name
     this.endpoints = endpoints
+    this.advertised = advertised
     this.meta = meta
     this.leaves = leaves
   }

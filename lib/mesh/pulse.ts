@@ -35,6 +35,7 @@ export class Pulse {
   private readonly asked = new Map<Member, Timer>()
   private line: Member[] = []
   private lap = 0
+  private wokeAt = -Infinity
 
   constructor(clock: Clock, owner: PulseOwner) {
     this.clock = clock
@@ -115,6 +116,15 @@ export class Pulse {
     this.timer = this.clock.timeout(() => this.tick(), ms)
   }
 
+  /** A page may sleep, and its browser answer for it: who is silent is asked by the transport's own means. */
+  private wakeLeaves(): void {
+    const now = this.clock.now()
+    if (now - this.wokeAt < INTERVAL) return
+    this.wokeAt = now
+    for (const { leaf, dialled, pipe } of this.owner.linked)
+      if (leaf && !dialled && now - (pipe?.session?.lastHeard ?? now) >= INTERVAL) pipe?.session?.link.ping?.()
+  }
+
   private tick(): void {
     if (this.line.length === 0) {
       this.line = [...this.owner.linked].filter(({ dialled, pipe }) => dialled && pipe !== undefined)
@@ -122,6 +132,7 @@ export class Pulse {
     }
     const member = this.line.pop()
     if (member !== undefined) this.probe(member, BOUND - INTERVAL, true)
+    this.wakeLeaves()
     this.arm(this.lap === 0 ? INTERVAL : this.interval / this.lap)
   }
 }

@@ -61,6 +61,7 @@ export class Whereabouts {
   /** What was told to be announced takes the place of what was bound, scheme by scheme. */
   private find(): string[] {
     const { platform, settings, bound } = this
+    if (bound.length === 0) return []
     const replaced = new Set(settings.advertise.map(schemeOf))
     const own = bound.flatMap((endpoint) => platform.addresses(endpoint, settings.open))
     return [...new Set([...settings.advertise, ...own.filter((endpoint) => !replaced.has(schemeOf(endpoint)))])]

@@ -31,12 +31,18 @@ const installed = join(project, "node_modules/earshot")
 mkdirSync(installed, { recursive: true })
 cpSync(join(root, "package.json"), join(installed, "package.json"))
 symlinkSync(join(root, "dist"), join(installed, "dist"), "junction")
+// Packed with it.
+mkdirSync(join(installed, "node_modules"))
+symlinkSync(join(root, "node_modules/msgpackr"), join(installed, "node_modules/msgpackr"), "junction")
 writeFileSync(join(project, "package.json"), `{ "type": "module" }`)
 writeFileSync(
   join(project, "main.ts"),
   `import { Request, type Frame } from "earshot"
 import { ws } from "earshot/transports/ws"
+import { Mesh, type MeshMessage } from "earshot/mesh"
 
+export const member: Promise<Mesh> = Mesh.join({ name: "page" })
+export const heard: MeshMessage[] = []
 const request = new Request()
 void request.connect(ws({ url: \`ws://\${location.host}/earshot\` }))
 const frame: Frame = new Uint8Array([1])
@@ -92,7 +98,9 @@ t.test("imported where pages are rendered, it touches no window", async (t) => {
       Object.defineProperty(globalThis, name, { get() { throw new Error(name + " was touched") }, configurable: true })
     const { Request } = await import("earshot")
     const { ws } = await import("earshot/transports/ws")
+    const { seeds } = await import("earshot/mesh")
     new Request()
+    seeds("wss://device.example/earshot")
     console.log(ws({ url: "ws://device.example/x" }).address)`
   const { stdout } = await promisify(execFile)(
     process.execPath,

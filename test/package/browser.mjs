@@ -7,6 +7,9 @@ import { build } from "esbuild"
 /** Bytes. The goal is 15,000; this is what has been reached, rounded up. Only ever lower it. */
 export const LIMIT = 30_000
 
+/** The same of `earshot/mesh`, with msgpackr, a sixth of it. Only ever lower it, but for new features. */
+export const MESH_LIMIT = 75_000
+
 /** Bytes of the bundle, minified, and of the same gzipped. `entry`: what is imported, from the folder `resolveDir`. */
 export async function browserSize(entry, resolveDir) {
   const { outputFiles } = await build({
@@ -23,10 +26,13 @@ export async function browserSize(entry, resolveDir) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { minified, gzipped } = await browserSize(
-    "./lib/index.browser.ts",
-    fileURLToPath(new URL("../../", import.meta.url)),
-  )
-  console.log(`${minified} bytes minified, ${gzipped} gzipped (limit ${LIMIT}, goal 15000)`)
-  if (gzipped > LIMIT) process.exitCode = 1
+  const root = fileURLToPath(new URL("../../", import.meta.url))
+  for (const [entry, limit, goal] of [
+    ["./lib/index.browser.ts", LIMIT, ", goal 15000"],
+    ["./lib/mesh/index.browser.ts", MESH_LIMIT, ""],
+  ]) {
+    const { minified, gzipped } = await browserSize(entry, root)
+    console.log(`${entry}: ${minified} bytes minified, ${gzipped} gzipped (limit ${limit}${goal})`)
+    if (gzipped > limit) process.exitCode = 1
+  }
 }

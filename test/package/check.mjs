@@ -6,7 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
-import { browserSize, LIMIT } from "./browser.mjs"
+import { browserSize, LIMIT, MESH_LIMIT } from "./browser.mjs"
 import { filesBelow, nativeParts, sizeBelow } from "./tree.mjs"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
@@ -159,9 +159,16 @@ await check("bundles, minified for Node", async () => {
   return size(`export * from "earshot"`)
 })
 await check("bundles, minified for browsers", async () => {
-  const { minified, gzipped } = await browserSize("earshot", user)
-  if (gzipped > LIMIT) throw new Error(`${kB(gzipped)} gzipped, over ${kB(LIMIT)}`)
-  return `${kB(minified)} (${kB(gzipped)} gzipped)`
+  const sizes = []
+  for (const [entry, limit] of [
+    ["earshot", LIMIT],
+    ["earshot/mesh", MESH_LIMIT],
+  ]) {
+    const { minified, gzipped } = await browserSize(entry, user)
+    if (gzipped > limit) throw new Error(`${entry}: ${kB(gzipped)} gzipped, over ${kB(limit)}`)
+    sizes.push(`${entry} ${kB(minified)} (${kB(gzipped)} gzipped)`)
+  }
+  return sizes.join(", ")
 })
 
 process.exitCode = failed > 0 ? 1 : 0

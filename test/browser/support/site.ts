@@ -15,13 +15,19 @@ export type Earshot = typeof import("../../../lib/index.browser.ts")
 
 const bundles = new Map<string, Promise<string>>()
 
-/** Such a script for a page, bundled. `import "earshot"` in it is the browser build, from its sources. */
+/** What it is on pages whose script is `mesh`. */
+export type EarshotMesh = typeof import("../../../lib/mesh/index.browser.ts")
+
+/** Such a script for a page, bundled. `import "earshot"` or `"earshot/mesh"` in it is the browser build, from its sources. */
 export function bundle(contents: string): Promise<string> {
   let made = bundles.get(contents)
   if (made === undefined) {
     made = build({
       stdin: { contents, resolveDir: fileURLToPath(root), loader: "ts" },
-      alias: { earshot: fileURLToPath(new URL("lib/index.browser.ts", root)) },
+      alias: {
+        "earshot/mesh": fileURLToPath(new URL("lib/mesh/index.browser.ts", root)),
+        earshot: fileURLToPath(new URL("lib/index.browser.ts", root)),
+      },
       bundle: true,
       format: "esm",
       platform: "browser",
@@ -36,6 +42,9 @@ export function bundle(contents: string): Promise<string> {
 
 /** The whole library as a global, for tests that say in `page.evaluate` what the page does. */
 export const everything = `import * as earshot from "earshot"; Object.assign(globalThis, { earshot })`
+
+/** `earshot/mesh`, the same way. */
+export const mesh = `import * as earshot from "earshot/mesh"; Object.assign(globalThis, { earshot })`
 
 export interface Site {
   readonly server: Server
