@@ -127,8 +127,13 @@ export class Doors {
     for (const pipe of [...this.doors.keys()]) this.shut(pipe)
   }
 
+  private get wall(): number {
+    return Math.max(0, Math.round(this.clock.wall()))
+  }
+
   private read(message: Message): Introduction {
-    return readIntroduction(message[1], (count) => this.owner.onUnknown(count))
+    const peer = readIntroduction(message[1], (count) => this.owner.onUnknown(count))
+    return peer.wall === undefined ? peer : { ...peer, ahead: peer.wall - this.clock.wall() }
   }
 
   private asked(door: Door, peer: Introduction): void {
@@ -144,7 +149,7 @@ export class Doors {
       return this.turnBack(door, "foreign", "another living member has our id")
     }
     if (!owner.onFound(door.pipe, peer)) return this.turnBack(door, "duplicate", "there is a link already")
-    insist(door.pipe, [HELLO, writeIntroduction({ ...owner.introduction, ...owner.pair(peer) })])
+    insist(door.pipe, [HELLO, writeIntroduction({ ...owner.introduction, ...owner.pair(peer), wall: this.wall })])
   }
 
   private welcomed(door: Door, peer: Introduction): void {
@@ -198,7 +203,11 @@ export class Doors {
     const { owner } = this
     const peer = door.peer!
     this.leave(door.pipe)
-    insist(door.pipe, [WELCOME, writeIntroduction({ ...owner.introduction, ...owner.pair(peer), link: peer.link })])
+    const pair = owner.pair(peer)
+    insist(door.pipe, [
+      WELCOME,
+      writeIntroduction({ ...owner.introduction, ...pair, link: peer.link, wall: this.wall }),
+    ])
     owner.onWelcome(door.pipe, peer)
   }
 

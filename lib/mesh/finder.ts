@@ -3,6 +3,7 @@ import { EarshotError } from "../errors.ts"
 import { Carriers } from "./carriers.ts"
 import type { Announcement, Candidate, Discovery, DiscoveryHost, Finding, Platform } from "./contract.ts"
 import type { Outcome } from "./doors.ts"
+import { Findings } from "./findings.ts"
 import type { PeerRecord } from "./gossip.ts"
 import type { Hub } from "./hub.ts"
 import { networkHash } from "./identity.ts"
@@ -11,30 +12,29 @@ import type { Member } from "./member.ts"
 import { printable } from "./printable.ts"
 import { MAJOR } from "./wire.ts"
 
-/** Findings kept, the newest of each key. */
-const MAX_FINDINGS = 256
-
-/** What was noticed, how often, and when last (ms on the mesh's clock). */
-export interface Noted extends Finding {
-  readonly count: number
-  readonly at: number
-}
+/** Endpoints that somebody wrote down, as far as they are remembered. */
+const MAX_WRITTEN = 1024
+/** ms between two clocks that somebody should know of. */
+const APART = 10_000
 
 export class Finder implements DiscoveryHost {
   readonly rounds: Promise<void>[] = []
-  readonly findings: Map<string, Noted> = new Map()
+  readonly findings: Findings
   private readonly hub: Hub
   private readonly platform: Platform
   private readonly discovery: readonly Discovery[]
   private readonly network: string
   private warned = false
   private readonly carriers = new Carriers()
+  /** Endpoints of seeds and names, of whom nobody knows yet who is there. */
+  private readonly written = new Set<string>()
 
   constructor(hub: Hub, platform: Platform) {
     this.hub = hub
     this.platform = platform
     this.discovery = hub.settings.discovery
     this.network = networkHash(hub.settings.network)
+    this.findings = new Findings(hub.clock)
   }
 
   /** Once the member listens. `known`: where members were reached last time. */
@@ -47,20 +47,12 @@ export class Finder implements DiscoveryHost {
           .catch((error: unknown) => {
             this.note({
               key: `discovery-failed-${discovery.name}`,
-              evidence: `${discovery.name}: ${(error as Error).message}`,
+              evidence: `${discovery.name} does not work: ${(error as Error).message}`,
+              cure: "use another discovery, such as seeds()",
             })
             this.hub.fail(error)
           }),
       )
-  }
-
-  /** The first of what `diagnose()` would say. */
-  get likeliest(): Noted | undefined {
-    return this.findings.get("private") ?? [...this.findings.values()].at(-1)
-  }
-
-  get hint(): string | undefined {
-    return this.hub.links.linkedCount > 0 ? undefined : this.likeliest?.evidence
   }
 
   nudge(): void {
@@ -93,21 +85,18 @@ export class Finder implements DiscoveryHost {
   found({ id, endpoints, version, network }: Candidate): void {
     const { hub } = this
     if (hub.closed || id === hub.identity.id) return
+    const where = endpoints[0] ?? "an unknown place"
     if (network !== undefined && network !== this.network)
-      return this.note({
-        key: "other-network",
-        evidence: `a member of another network is at ${endpoints[0] ?? "an unknown place"}`,
-        cure: "give both the same network name, if they are to see each other",
-      })
-    if (version !== undefined && version !== MAJOR)
-      return this.note({
-        key: "other-version",
-        evidence: `a member at ${endpoints[0] ?? "an unknown place"} speaks version ${version} of the mesh protocol, we ${MAJOR}`,
-        cure: "update the older of the two",
-      })
+      return this.note({ key: "other-network", evidence: `a member of another network was heard at ${where}` }, where)
+    if (version !== undefined && version !== MAJOR) {
+      const evidence = `a member that was heard at ${where} speaks version ${version} of the mesh protocol, we ${MAJOR}`
+      return this.note({ key: "other-version", evidence }, where)
+    }
+    if (id === undefined)
+      for (const endpoint of endpoints) if (this.written.size < MAX_WRITTEN) this.written.add(endpoint)
     this.carriers.give(endpoints)
     if (!hub.settings.open && endpoints.length > 0 && !endpoints.some((endpoint) => this.allowed(endpoint)))
-      this.warnPrivate(endpoints[0]!)
+      this.warnPrivate(where, id === undefined ? "was named" : "was heard")
     this.reach(id, endpoints)
   }
 
@@ -129,14 +118,12 @@ export class Finder implements DiscoveryHost {
     this.carriers.remember(id, endpoints)
   }
 
-  note(finding: Finding): void {
-    const { findings, hub } = this
-    const old = findings.get(finding.key)
-    findings.delete(finding.key)
-    if (findings.size >= MAX_FINDINGS) findings.delete(findings.keys().next().value!)
-    const evidence = printable(finding.evidence)
-    findings.set(finding.key, { ...finding, evidence, count: (old?.count ?? 0) + 1, at: hub.clock.now() })
-    if (old === undefined) this.log("info", `${evidence}${finding.cure === undefined ? "" : `; ${finding.cure}`}`)
+  /** `about`: an endpoint or an id; the newest finding of each key about each is kept. */
+  note(finding: Finding, about = ""): void {
+    const news = this.findings.note(finding, about)
+    if (news === undefined) return
+    const { evidence, cure } = news
+    this.log("info", `${evidence}${cure === undefined ? "" : `; ${cure}`}`)
   }
 
   // --- Of the links ---
@@ -150,24 +137,29 @@ export class Finder implements DiscoveryHost {
 
   onJoin(member: Member): void {
     this.carriers.hear(member)
-    this.log("info", `${member.name} (${member.id}) is linked`)
+    const { id, name, endpoints, ahead = 0 } = member
+    this.log("info", `${name} (${id}) is linked`)
+    for (const about of [id, ...endpoints]) this.findings.clear(about)
+    if (Math.abs(ahead) < APART) return
+    const seconds = Math.round(Math.abs(ahead) / 1000)
+    const evidence = `the clock of ${name} is ${seconds} s ${ahead > 0 ? "ahead of" : "behind"} ours`
+    this.note({ key: "clocks-apart", evidence }, id)
   }
 
   onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void {
     if (outcome === "duplicate") return
     this.log("debug", `${endpoint}: ${reason}`)
-    if (outcome === "self") return this.note({ key: `self-${endpoint}`, evidence: `${endpoint} is this member itself` })
-    if (outcome === "foreign")
-      this.note({
-        key: peer !== undefined && peer.version[0] !== MAJOR ? "other-version" : "other-network",
-        evidence: `${endpoint}: ${reason}`,
-        cure: "give both the same network name and version, if they are to see each other",
-      })
-    else this.note({ key: `refused-${endpoint}`, evidence: `${endpoint}: ${reason}` })
+    if (outcome === "self") {
+      const evidence = `${endpoint}, where a member was to be, is this member itself`
+      if (this.written.has(endpoint)) this.note({ key: "seed-self", evidence }, endpoint)
+    } else if (outcome !== "foreign") this.note({ key: "refused", evidence: `${endpoint}: ${reason}` }, endpoint)
+    else if (peer?.id !== this.hub.identity.id) this.noteForeign(endpoint, reason, peer)
   }
 
   onTurnedAway(remote: string, reason: string, peer: Introduction): void {
     this.log("debug", `${remote} (${peer.name}) was turned away: ${reason}`)
+    if (peer.network === this.hub.settings.network && peer.version[0] === MAJOR) return
+    this.noteForeign(remote.replace(/:\d+$/, ""), reason, peer)
     if (peer.network !== this.hub.settings.network)
       this.hub.events.emit("denied", { what: "link", member: peer.id, reason })
   }
@@ -176,18 +168,14 @@ export class Finder implements DiscoveryHost {
     const { code, message } = error instanceof EarshotError ? error : new EarshotError("ECONNREFUSED", String(error))
     if (code === "ECANCELED") return
     this.log("debug", `${endpoint}: ${message}`)
-    this.note({
-      key: `unreachable-${endpoint}`,
-      evidence: `${endpoint} can't be reached: ${message}`,
-      cure: "look at firewalls, at what listens there, and (macOS) at the Local Network permission",
-    })
+    const key = this.written.has(endpoint) ? "seed-silent" : "unreachable"
+    this.note({ key, evidence: `${endpoint} can't be reached: ${message}` }, endpoint)
   }
 
   onClash(peer: Introduction): void {
     this.note({
       key: "clash",
       evidence: `another living member (${peer.name}) has our id ${peer.id}`,
-      cure: "don't copy state files between machines",
     })
   }
 
@@ -196,16 +184,16 @@ export class Finder implements DiscoveryHost {
     if (log === "debug" || log === level) this.platform.log(printable(`earshot ${name}: ${text}`))
   }
 
-  private warnPrivate(endpoint: string): void {
-    this.note({
-      key: "private",
-      evidence: `a member was heard at ${endpoint}, and this one keeps to its own host`,
-      cure: "pass `open: true` to Mesh.join to link with other hosts",
-    })
+  private noteForeign(where: string, reason: string, peer: Introduction | undefined): void {
+    const key = peer !== undefined && peer.version[0] !== MAJOR ? "other-version" : "other-network"
+    this.note({ key, evidence: `a member was met at ${where}: ${reason}` }, where)
+  }
+
+  private warnPrivate(endpoint: string, how: string): void {
+    const evidence = `a member ${how} at ${endpoint}, and this one keeps to its own host`
+    this.note({ key: "private", evidence }, endpoint)
     if (this.warned) return
     this.warned = true
-    this.platform.log(
-      `earshot: a member was heard at ${endpoint}; this one is private to its host (pass open: true to link with others)`,
-    )
+    this.platform.log(printable(`earshot: ${evidence}: pass \`open: true\` to Mesh.join to link with other hosts`))
   }
 }

@@ -12,6 +12,7 @@ import type { ContentContext } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Finding, Platform } from "./contract.ts"
 import { Counters } from "./counters.ts"
+import { hintOf } from "./diagnose.ts"
 import { dispatch } from "./dispatch.ts"
 import type { Outcome } from "./doors.ts"
 import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
@@ -210,7 +211,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   }
 
   get hint(): string | undefined {
-    return this.finder.hint
+    return hintOf(this)
   }
 
   note(finding: Finding): void {
@@ -376,6 +377,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   async close(linger: number): Promise<void> {
     this.closed = true
+    this.clock.hold()
     this.unwatch?.()
     for (const subscription of [...this.subscriptions]) subscription.unsubscribe()
     this.stopReporting()
@@ -390,5 +392,6 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.whereabouts.stop()
     await Promise.all([this.finder.stop(), this.links.close(linger)])
     this.counters.close()
+    this.clock.release()
   }
 }

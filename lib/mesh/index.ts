@@ -4,6 +4,7 @@ import "../register.node.ts"
 import { transports } from "../defaults.ts"
 import { Mesh as BaseMesh } from "./mesh.ts"
 import type { MeshOptions } from "./options.ts"
+import type { Discovery } from "./contract.ts"
 import { platform } from "./platform.node.ts"
 
 /** One member of a mesh. Made by `Mesh.join`. */
@@ -15,6 +16,14 @@ export class Mesh extends BaseMesh {
   static join(options: MeshOptions = {}): Promise<Mesh> {
     return BaseMesh.start((hub, state) => new Mesh(hub, state), options, platform, transports)
   }
+}
+
+/**
+ * Members at known endpoints, such as `tcp://10.0.0.5:4101`; one that answers is enough, the others are heard of from it. The
+ * host name of a `tcp://` endpoint stands for all its addresses. Tried again for as long as the mesh lives. Throws EINVAL.
+ */
+export function seeds(...endpoints: string[]): Discovery {
+  return platform.seeds(...endpoints)
 }
 
 export { ws } from "../../transports/ws.ts"

@@ -28,6 +28,10 @@ export interface Introduction {
   readonly taken: number
   /** In HELLO and WELCOME: it remembers the other side's boot, with what was counted. */
   readonly met: boolean
+  /** ms since 1970 when it was written, on the writer's clock. */
+  readonly wall?: number | undefined
+  /** ms by which that clock is ahead of ours, about: never told, see `Doors`. */
+  readonly ahead?: number | undefined
 }
 
 /** Optional parts of the protocol that this code has. A feature is used on a link when both name it. */
@@ -103,6 +107,7 @@ function introductionOf(map: Readonly<Record<string, unknown>>, onUnknown: (coun
     link: count(map["link"]),
     taken: count(map["taken"]),
     met: map["met"] !== false,
+    wall: isCount(map["wall"]) ? map["wall"] : undefined,
   }
 }
 

@@ -34,6 +34,8 @@ export class Member implements MemberInfo {
   leaves = 0
   rtt: number | undefined
   features: ReadonlySet<string>
+  /** ms by which its clock was ahead of ours when they last met; undefined: it didn't say. */
+  ahead: number | undefined
   /** The live link. */
   pipe: Pipe | undefined
   /** We dialled the live link. */
@@ -142,6 +144,7 @@ export class Member implements MemberInfo {
     this.unsaid = 0
     this.full.clear()
     this.features = new Set(introduction.features)
+    this.ahead = introduction.ahead
     this.revise(introduction)
   }
 

@@ -4,6 +4,7 @@ import { EarshotError } from "../errors.ts"
 import type { RequestCallOptions } from "./asking.ts"
 import type { Transports } from "../endpoint.ts"
 import type { Platform, StateStore } from "./contract.ts"
+import { causes, type Cause } from "./diagnose.ts"
 import { drain, type DrainOptions } from "./drain.ts"
 import type { MemberInfo, MeshEvents } from "./events.ts"
 import { explain, type Explanation } from "./explain.ts"
@@ -217,6 +218,15 @@ export class Mesh {
   /** Is it well, and may it be given work? For a health check. */
   health(): MeshHealth {
     return healthOf(this.hub)
+  }
+
+  /**
+   * Why others are not there: what may be wrong, likeliest first, each with its evidence and cure. Empty when nothing is known
+   * to be. Waits until the mesh has settled, so that there was time to notice something.
+   */
+  async diagnose(): Promise<Cause[]> {
+    await this.hub.whenSettled
+    return causes(this.hub)
   }
 
   /** Who would get a message about this subject now, who would answer a request, and who comes near. Throws INVALID_SUBJECT. */

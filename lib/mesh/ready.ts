@@ -39,10 +39,10 @@ export function ready(hub: Hub, { members = 0, subject, timeout = 10_000 }: Read
       settle()
     }
     const explain = (): string => {
-      const finding = hub.finder.likeliest
+      const { hint } = hub
       const linked = `${hub.links.linkedCount} members are linked`
       const wanted = subject === undefined ? `${members} were to be` : `nobody takes ${subject}`
-      return `not ready within ${timeout} ms: ${linked}, ${wanted}${finding === undefined ? "" : `; ${finding.evidence}`}`
+      return `not ready within ${timeout} ms: ${linked}, ${wanted}${hint === undefined ? "" : `; ${hint}`}`
     }
   }).finally(() => clock.release())
 }
