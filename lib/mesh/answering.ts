@@ -28,6 +28,8 @@ export class Answering {
   private readonly context: Context
   private readonly calls = new Map<Member, Map<number, OpenCall>>()
   private open = 0
+  /** Accepted in this turn. */
+  private readonly unsaid: { readonly member: Member; readonly id: number; readonly call: OpenCall }[] = []
   /** Failures travel as MessagePack, whatever is the standard here. */
   private readonly errors: Coding
   /** The calls behind the messages that subscriptions hold. */
@@ -64,7 +66,7 @@ export class Answering {
     if (calls === undefined) this.calls.set(member, (calls = new Map()))
     calls.set(id, call)
     this.open++
-    member.tell([numbered(Kind.ACCEPT, 0, id)])
+    this.accept(member, id, call)
     this.hand(subscription, content, call, {
       reply: (frames) => {
         this.end(member, id)
@@ -75,6 +77,15 @@ export class Answering {
         this.end(member, id)
         this.send(member, failure(this.errors, id, code, text))
       },
+    })
+  }
+
+  /** Says it when the turn ends, unless the answer is on its way by then: one message less, and one write. */
+  private accept(member: Member, id: number, call: OpenCall): void {
+    if (this.unsaid.push({ member, id, call }) > 1) return
+    this.context.clock.immediate(() => {
+      for (const each of this.unsaid.splice(0))
+        if (!each.call.answered) each.member.tell([numbered(Kind.ACCEPT, 0, each.id)])
     })
   }
 
