@@ -1,7 +1,7 @@
 /** What the mesh needs of Node, Bun and Deno. */
 import { hostname } from "node:os"
 import { ambient } from "./calls-context.node.ts"
-import type { Platform } from "./contract.ts"
+import type { Discovery, Platform } from "./contract.ts"
 import { dns, resolveName } from "./discovery/dns.node.ts"
 import { mdns } from "./discovery/mdns.node.ts"
 import { seedsWith } from "./discovery/seeds.ts"
@@ -14,7 +14,7 @@ export const platform: Platform = {
   defaultListen: ["tcp://*:0"],
   // A pod hears no multicast, and asking for it would only mislead.
   defaultDiscovery: () => (process.env["KUBERNETES_SERVICE_HOST"] === undefined ? [mdns()] : []),
-  dns: (name) => dns(name),
+  dns: namedPlace,
   seeds: (...endpoints) => seedsWith(resolveName, endpoints),
   isLocal: (endpoint) =>
     /^(inproc|ipc):/.test(endpoint) || /^[a-z]+:\/\/(127\.\d+\.\d+\.\d+|\[::1\]|localhost)(:|\/|$)/.test(endpoint),
@@ -23,4 +23,10 @@ export const platform: Platform = {
   openState,
   ambient,
   log: (line) => void process.stderr.write(`${line}\n`),
+}
+
+/** `name`, or `name:port` where no SRV records bring the ports. */
+function namedPlace(place: string): Discovery {
+  const [, name = place, port] = /^(.+):(\d+)$/.exec(place) ?? []
+  return dns(name, port === undefined ? {} : { port: Number(port) })
 }
