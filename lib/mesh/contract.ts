@@ -104,8 +104,8 @@ export interface Platform {
   /** Where a member listens by default; empty: it is a leaf. */
   readonly defaultListen: readonly string[]
   defaultDiscovery(): Discovery[]
-  /** From `EARSHOT_DNS`, where the platform can ask. */
-  dns?(name: string): Discovery
+  /** From `EARSHOT_DNS`, where the platform can ask: `name` or `name:port`. */
+  dns?(place: string): Discovery
   seeds(...endpoints: string[]): Discovery
   /** It leads to this host and no other, or is given by the page's own user: fit for a mesh that is not open. */
   isLocal(endpoint: string): boolean

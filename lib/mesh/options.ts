@@ -17,7 +17,7 @@ export interface MeshOptions {
   readonly listen?: readonly (string | Place)[] | undefined
   /** Replaces what is announced for the schemes it names. `EARSHOT_ADVERTISE`. */
   readonly advertise?: readonly string[] | undefined
-  /** Default on Node: mDNS, and `EARSHOT_SEEDS` and `EARSHOT_DNS` where they are set. */
+  /** Default on Node: mDNS, and `EARSHOT_SEEDS` and `EARSHOT_DNS` (`name:port`) where they are set. */
   readonly discovery?: readonly Discovery[] | undefined
   /** What others see as `member.meta`. Default {}. */
   readonly meta?: Readonly<Record<string, unknown>> | undefined
