@@ -26,7 +26,7 @@ export function dispatch(hub: Hub, member: Member, kind: number, message: Messag
     case Kind.CONFIRM:
       return hub.outgoing.onConfirm(member, head)
     case Kind.RETURN:
-      return hub.outgoing.onReturn(message)
+      return hub.outgoing.onReturn(member, message)
     case Kind.SYNC:
       return hub.syncs.onSync(member, head)
     case Kind.SYNCED:

@@ -64,7 +64,7 @@ export class Outgoing {
 
   constructor(context: Context) {
     this.context = context
-    this.waiting = new Waiting(context, (group, frames, subject) => this.give(group, frames, subject))
+    this.waiting = new Waiting(context, (group, frames, subject, not) => this.give(group, frames, subject, not))
   }
 
   /** Messages that wait for the mesh to settle, or for room. */
@@ -135,10 +135,11 @@ export class Outgoing {
   }
 
   /** A member had no room for a message that it got for a group. */
-  onReturn(message: Message): void {
+  onReturn(member: Member, message: Message): void {
     const frames = message.slice(1)
-    const { subject } = decodeContent(frames, 0, this.context.reading)
-    void this.waiting.enqueue(nameAt(message[0]!, 2), frames, subject)
+    const { subject } = decodeContent(frames, 0, member.reading)
+    if (subject === "") throw new EarshotError("EPROTO", "a message without a subject")
+    void this.waiting.enqueue(nameAt(message[0]!, 2), frames, subject, member)
   }
 
   onRoom(member: Member): void {
@@ -323,11 +324,15 @@ export class Outgoing {
     this.account(member, posted, message)
   }
 
-  /** To one of a group that has room; null where nobody has. */
-  private give(group: string, frames: readonly Uint8Array[], subject: string): Posted | null {
+  /** To one of a group that has room, but `not` to that one; null where nobody has, "gone" where the group is. */
+  private give(group: string, frames: readonly Uint8Array[], subject: string, not?: Member): Posted | null {
     const { context } = this
-    const parties = context.routes.of(subject).groups.find(({ name }) => name === group)?.parties ?? []
-    const party = context.groups.pick(parties, group)
+    const parties = context.routes.of(subject).groups.find(({ name }) => name === group)?.parties
+    if (parties === undefined) {
+      context.drop("busy", 1, sizeOf(frames), { subject })
+      return "gone"
+    }
+    const party = context.groups.pick(parties, group, not && new Set([not]))
     if (party === null) return null
     if (party !== undefined) return party.post([publishHead(false, [group], 0), ...frames])
     this.deliverOwn((content) => context.local.deliverTo(group, content, context.self, true), frames)

@@ -393,10 +393,23 @@ t.test("loads, and messages given back", async (t) => {
   for (let i = 0; i < 100_000; i++) peer.send(groupHead(Kind.LOAD, 0, `group-${i}`))
   await peer.settled()
   t.equal(full.size, 0)
-  // What it never got.
-  peer.send(groupHead(Kind.RETURN, 0, "nobody"), content("no.such", 1))
-  peer.send(groupHead(Kind.RETURN, 0, "nobody"), content("no.such", 1))
+  // What it never got, for a group that nobody is in.
+  for (let i = 0; i < 1000; i++) peer.send(groupHead(Kind.RETURN, 0, `nobody-${i}`), content("no.such", 1))
   await peer.settled()
+  t.same(hubOf(mesh).counters.dropped["busy"]?.count, 1000)
+  t.equal(hubOf(mesh).outgoing.held, 0)
+  // All that it gets, again and again, and others get it soon.
+  let times = 0
+  const got: unknown[] = []
+  peer.socket.onmessage = ([head, ...frames]) => {
+    if (head![0] === Kind.PUBLISH && times++ < 1000) peer.send(groupHead(Kind.RETURN, 0, "crew"), ...frames)
+  }
+  await mesh.publish("work", 1)
+  await until("a few returns", () => times >= 3)
+  mesh.subscribe("work", { queue: "crew" }, ({ data }) => void got.push(data))
+  await until("the message", () => got.length === 1)
+  t.ok(times < 100, `${times} returns`)
+  peer.socket.onmessage = (message) => void peer.inbox.push(message)
   t.notOk(peer.ended)
   await undisturbed()
 })
