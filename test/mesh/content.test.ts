@@ -59,7 +59,7 @@ t.test("contents go round, whatever subject, headers, codec and size", async (t)
     subject,
     fc.option(headers, { nil: undefined }),
     fc.constantFrom("raw", "msgpack", "json", "text", "inverted" as const),
-    fc.oneof(fc.nat({ max: 100 }), fc.constantFrom(4090, 4094, 4096, 4097, 5000, 20_000)),
+    fc.oneof(fc.nat({ max: 100 }), fc.constantFrom(511, 512, 513, 4090, 4094, 4096, 4097, 5000, 20_000)),
     (name, given, kind, size) => {
       const sent: unknown = kind === "raw" ? Buffer.alloc(size, "r") : "x".repeat(size)
       const frames = encodeContent(name, codecs[kind].standard, sent, given)
@@ -71,7 +71,10 @@ t.test("contents go round, whatever subject, headers, codec and size", async (t)
       const { codec } = codecs[kind].standard
       deepStrictEqual(content.codecName, codec.name)
       deepStrictEqual(Buffer.from(content.raw), Buffer.from(codec.encode(sent)))
-      deepStrictEqual(frames.length, content.raw.length > 4096 ? 2 : 1)
+      const { length } = content.raw
+      // msgpack writes up to 4 KiB behind its head, unless that is long.
+      if (length <= 512) deepStrictEqual(frames.length, 1)
+      else if (length > 4096 || kind !== "msgpack") deepStrictEqual(frames.length, 2)
     },
   )
   t.doesNotThrow(() => fc.assert(property, { numRuns: 500, seed: 4 }))
@@ -93,8 +96,8 @@ t.test("their bytes", async (t) => {
   t.equal(hex("a", codecs.msgpack.standard, 1, {}), of("00 01 'a' 01 00 00 01"), "empty headers are none")
   t.equal(hex("a", codecs.inverted.standard, "xy"), of("00 01 'a' ff 0b 'verkehrt-' c3 9f 00 00 87 86"))
   t.equal(
-    hex("a", codecs.raw.standard, Buffer.alloc(4097, 7)),
-    `${of("00 01 'a' 00 00 00")} | ${"07".repeat(4097)}`,
+    hex("a", codecs.raw.standard, Buffer.alloc(513, 7)),
+    `${of("00 01 'a' 00 00 00")} | ${"07".repeat(513)}`,
     "a large body is a frame of its own",
   )
   const head = of(`01 2c '${"s".repeat(300)}' 01 00 00`)
