@@ -24,6 +24,12 @@ import { serve, type ServeHandler, type ServeOptions } from "./serving.ts"
 import { statsOf, type MeshStats } from "./stats.ts"
 import { Subscription, type SubscribeOptions, type SubscriptionHandler } from "./subscription.ts"
 
+/**
+ * One member of a mesh. Subjects are NATS's: tokens between dots, and in patterns `*` for one token and `>` for the rest. Those that
+ * begin with `$`, and `_INBOX`, are reserved: INVALID_SUBJECT for whoever publishes, subscribes or serves there; what is answered
+ * under `$EARSHOT.` and `$SRV.` can be requested. So `$EARSHOT.<id>.STATS`, `.LINKS`, `.INTEREST` and `.PING` tell of each member
+ * what it knows of itself (`StatsReport` and the like; `observe: false` in `join` turns it off).
+ */
 export class Mesh {
   /** @internal */
   protected readonly hub: Hub

@@ -164,8 +164,9 @@ export class Relay implements Wishes {
 
   private choose(parties: readonly Party[], group: string | undefined): Server | undefined {
     const { groups, clock } = this.owner
-    const open = parties.filter((party) => (party === undefined || party.linked) && groups.open(party, group))
-    const from = open.length > 0 ? open : parties.filter((party) => party === undefined || party.linked)
+    const able = parties.filter((party) => party === undefined || (party.linked && !party.draining))
+    const open = able.filter((party) => groups.open(party, group))
+    const from = open.length > 0 ? open : able
     if (from.length === 0) return undefined
     return { party: from[Math.floor(clock.random() * from.length)], queue: group }
   }

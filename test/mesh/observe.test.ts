@@ -1,4 +1,6 @@
-// What a member tells of itself and of others: counters, health, explanations, reports, samples, causes.
+// What a member tells of itself and of others: counters, health, explanations, reports, samples.
+import { execFile } from "node:child_process"
+import { promisify } from "node:util"
 import t from "tap"
 import type { InterestReport, LinksReport, PingReport, Sample, StatsReport } from "../../lib/mesh/index.ts"
 import { testMesh } from "../../lib/mesh/testing.ts"
@@ -196,6 +198,16 @@ t.test("reports: observe: false answers nothing", async (t) => {
   const { a, b } = net.mesh
   t.equal(await outcome(a.request(`$EARSHOT.${b.id}.PING`)), "NO_RESPONDERS")
   t.equal((await b.request<PingReport>(`$EARSHOT.${a.id}.PING`)).name, "a")
+})
+
+t.test("reports: they keep no process alive", async (t) => {
+  const program = `
+    const { Mesh } = await import(${JSON.stringify(new URL("../../dist/lib/mesh/index.js", import.meta.url).href)})
+    const mesh = await Mesh.join({ listen: ["tcp://127.0.0.1:0"], discovery: [], settle: 10 })
+    console.log((await mesh.request("$EARSHOT." + mesh.id + ".PING")).id === mesh.id)`
+  const args = ["--input-type=module", "-e", program]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 })
+  t.equal(stdout, "true\n", "it answers, and ends by itself")
 })
 
 t.test("sample: bounded, marked, with what was left out counted", async (t) => {

@@ -276,6 +276,38 @@ t.test("the trace goes with what is asked and published on behalf of a call", as
   t.strictSame(seen, [{ mine: "1", traceparent: "00-1-2-01", tracestate: "x=1" }])
 })
 
+t.test("what is published to a served subject is handled, with nobody to answer and no limit of time", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  const seen: unknown[] = []
+  const errors: unknown[] = []
+  a.serve("helper", (_data, { headers }) => headers["traceparent"])
+  b.on("error", ({ error, subject }) => errors.push([error.message, subject]))
+  b.serve("x", async (data, call) => {
+    if (data === "bad") throw new Error("no")
+    seen.push([data, call.from.name, call.remaining, call.signal.aborted, await call.request("helper")])
+  })
+  await net.settle()
+  t.equal((await a.publish("x", 1, { headers: { traceparent: "t" } })).sent, 1)
+  await a.publish("x", "bad")
+  await until("both", () => seen.length === 1 && errors.length === 1)
+  t.strictSame(seen, [[1, "a", Infinity, false, "t"]])
+  t.strictSame(errors, [["no", "x"]])
+})
+
+t.test("a closing mesh tells its handlers", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  let call: Call | undefined
+  b.serve("x", (data, given) => ((call = given), hang(data, given)))
+  await net.settle()
+  const asked = outcome(a.request("x"))
+  await until("the call", () => call !== undefined)
+  await b.close()
+  t.match(call!.signal.reason, { code: "EBADF" })
+  t.equal(await asked, "PEER_LOST")
+})
+
 t.test("by themselves: requests inherit through promises and timers", async (t) => {
   const [a, b, c] = await members(t, ["a", "b", "c"])
   let left = Infinity
