@@ -1,7 +1,8 @@
 /**
- * Who is alive. Only the side that dialled a link pings it, and a member starts at most five pings a second over all its
- * links, so that the interval stretches as the mesh grows; who gets no answer tells the others, who ask at once. So the
- * bound stays the same at every size. The pings are ZMTP's own (RFC 37), the verdict over a silent dialler is the
+ * Who is alive. The side that dialled a link pings it, and a member starts at most five pings a second over all its links,
+ * so that the interval stretches as the mesh grows; from then on both sides ping, each in an order of chance, so that
+ * somebody asks each member every moment whoever dialled whom. Who gets no answer tells the others, who ask at once. So
+ * the bound stays the same at every size. The pings are ZMTP's own (RFC 37), the verdict over a silent dialler is the
  * session's, by the time-to-live in them.
  */
 import type { Clock, Timer } from "../clock.ts"
@@ -28,11 +29,18 @@ export interface PulseOwner {
   onSuspect(member: Member): void
 }
 
+/** A ping that is not answered yet. */
+interface Asked {
+  readonly timer: Timer
+  /** When the link ends, if it stays so. */
+  readonly ends: number
+}
+
 export class Pulse {
   private readonly clock: Clock
   private readonly owner: PulseOwner
   private timer: Timer | undefined
-  private readonly asked = new Map<Member, Timer>()
+  private readonly asked = new Map<Member, Asked>()
   private line: Member[] = []
   private lap = 0
   private wokeAt = -Infinity
@@ -49,7 +57,7 @@ export class Pulse {
   stop(): void {
     this.timer?.cancel()
     this.timer = undefined
-    for (const timer of this.asked.values()) timer.cancel()
+    for (const { timer } of this.asked.values()) timer.cancel()
     this.asked.clear()
   }
 
@@ -59,7 +67,7 @@ export class Pulse {
   }
 
   forget(member: Member): void {
-    this.asked.get(member)?.cancel()
+    this.asked.get(member)?.timer.cancel()
     this.asked.delete(member)
   }
 
@@ -67,8 +75,11 @@ export class Pulse {
   probe(member: Member, patience: number = CORROBORATED, tell = false): void {
     const { clock } = this
     const session = member.pipe?.session
-    if (session === undefined || !session.ready || this.asked.has(member)) return
+    if (session === undefined || !session.ready) return
     const since = clock.now()
+    // Asked already: what is suspected by others, too, need not be waited for as long.
+    if ((this.asked.get(member)?.ends ?? Infinity) <= since + patience) return
+    this.forget(member)
     const timeToLive = Math.max(BOUND, 3 * this.interval)
     session.probe(
       patience,
@@ -87,7 +98,7 @@ export class Pulse {
         () => clock.immediate(() => judge(due)),
         due - clock.now(),
       )
-      this.asked.set(member, timer)
+      this.asked.set(member, { timer, ends: since + patience })
     }
     const judge = (due: number): void => {
       if (!this.asked.has(member) || member.pipe?.session !== session) return
@@ -116,6 +127,17 @@ export class Pulse {
     this.timer = this.clock.timeout(() => this.tick(), ms)
   }
 
+  /** One of those whose turn it is in this lap. */
+  private draw(): Member | undefined {
+    const { line } = this
+    const last = line.pop()
+    const at = Math.floor(this.clock.random() * (line.length + 1))
+    if (last === undefined || at === line.length) return last
+    const drawn = line[at]
+    line[at] = last
+    return drawn
+  }
+
   /** A page may sleep, and its browser answer for it: who is silent is asked by the transport's own means. */
   private wakeLeaves(): void {
     const now = this.clock.now()
@@ -127,10 +149,13 @@ export class Pulse {
 
   private tick(): void {
     if (this.line.length === 0) {
-      this.line = [...this.owner.linked].filter(({ dialled, pipe }) => dialled && pipe !== undefined)
+      const linked = [...this.owner.linked].filter(({ pipe }) => pipe !== undefined)
+      // A page sleeps at times: it asks, and is asked by the transport's means.
+      const both = linked.length * PACE > INTERVAL
+      this.line = linked.filter(({ dialled, leaf }) => dialled || (both && !leaf))
       this.lap = this.line.length
     }
-    const member = this.line.pop()
+    const member = this.draw()
     if (member !== undefined) this.probe(member, BOUND - INTERVAL, true)
     this.wakeLeaves()
     this.arm(this.lap === 0 ? INTERVAL : this.interval / this.lap)

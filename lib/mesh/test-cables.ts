@@ -20,7 +20,7 @@ interface Cable {
   /** `broken`: nothing passes, and both ends know. `silent`: nothing passes, and nobody says so. */
   state: "whole" | "broken" | "silent"
   /** Who is at `from` can't dial who is at `to`. */
-  blocked: boolean
+  blocked: "no" | "refused" | "silent"
 }
 
 export class Cables {
@@ -56,8 +56,8 @@ export class Cables {
     if (!silent) for (const link of this.links) if (link.joins(a, b)) link.destroy(broken())
   }
 
-  block(from: string, to: string): void {
-    this.cable(from, to).blocked = true
+  block(from: string, to: string, silent: boolean): void {
+    this.cable(from, to).blocked = silent ? "silent" : "refused"
   }
 
   slow(a: string, b: string, latency: Latency): void {
@@ -68,7 +68,7 @@ export class Cables {
   heal(a?: string, b?: string): void {
     for (const cable of a === undefined || b === undefined ? this.cables.values() : this.between(a, b)) {
       cable.state = "whole"
-      cable.blocked = false
+      cable.blocked = "no"
     }
     for (const wake of [...this.healing]) wake()
     for (const link of this.links) link.look()
@@ -101,7 +101,7 @@ export class Cables {
   private cable(from: string, to: string): Cable {
     const key = JSON.stringify([from, to])
     let cable = this.cables.get(key)
-    if (cable === undefined) this.cables.set(key, (cable = { from, to, latency: 0, state: "whole", blocked: false }))
+    if (cable === undefined) this.cables.set(key, (cable = { from, to, latency: 0, state: "whole", blocked: "no" }))
     return cable
   }
 
@@ -120,8 +120,8 @@ export class Cables {
       const host = this.owners.get(address)
       const to = host?.name ?? from
       const [there, back] = this.between(from, to)
-      if (there.state === "broken" || back.state === "broken" || there.blocked) throw broken()
-      if (there.state === "silent" || back.state === "silent" || this.dark.has(address)) {
+      if (there.state === "broken" || back.state === "broken" || there.blocked === "refused") throw broken()
+      if (!this.joined(from, to) || there.blocked === "silent" || this.dark.has(address)) {
         await this.rest(signal)
         continue
       }

@@ -5,15 +5,19 @@ import type { Transport } from "../contract.ts"
 import { Transports } from "../endpoint.ts"
 import { EarshotError } from "../errors.ts"
 import type { VirtualClock } from "../virtual-clock.ts"
-import type { Platform } from "./contract.ts"
+import type { Ambient, Platform } from "./contract.ts"
 import { freshId } from "./identity.ts"
 import { Mesh } from "./mesh.ts"
 import type { MeshOptions } from "./options.ts"
 import { Cables, type Latency } from "./test-cables.ts"
 import { Board } from "./test-discovery.ts"
+import { TestStates } from "./test-states.ts"
 
-/** Options of one member: those of `Mesh.join`, but for what the net decides. */
-export type TestMemberOptions = Omit<MeshOptions, "name" | "network" | "clock" | "open" | "advertise" | "state">
+/**
+ * Options of one member: those of `Mesh.join`, but for what the net decides. With `state` one that is started anew is the
+ * same member again; the net keeps it in memory.
+ */
+export type TestMemberOptions = Omit<MeshOptions, "name" | "network" | "clock" | "open" | "advertise">
 
 /** What `testMesh` takes. */
 export interface TestMeshOptions {
@@ -27,7 +31,7 @@ export interface TestMeshOptions {
   readonly log?: "info" | "debug" | undefined
 }
 
-/** How a cable is cut, or a member killed. */
+/** How a cable is cut or blocked, or a member killed. */
 export interface Harm {
   /** Nobody notices until its heartbeats stay unanswered: as behind a firewall that drops, or a machine without power. Default false. */
   readonly silent?: boolean | undefined
@@ -47,13 +51,16 @@ export class TestMesh<Name extends string = string> {
   readonly network: string
   readonly clock: Clock
   private readonly options: TestMeshOptions
+  private readonly ambient: Ambient
   private readonly cables: Cables
   private readonly board = new Board()
+  private readonly states = new TestStates()
   private closing: Promise<void> | undefined
 
   /** @internal */
-  constructor(options: TestMeshOptions, clock: Clock, transport: Transport) {
+  constructor(options: TestMeshOptions, clock: Clock, transport: Transport, ambient: Ambient) {
     this.options = options
+    this.ambient = ambient
     this.clock = clock
     this.network = `test-${freshId(clock)}`
     this.cables = new Cables(clock, transport)
@@ -83,8 +90,8 @@ export class TestMesh<Name extends string = string> {
   }
 
   /** Lets `from` make no new link to `to`, as a firewall in one direction, until `heal`. Links that are there live on. */
-  block(from: Name | string, to: Name | string): void {
-    this.cables.block(this.known(from), this.known(to))
+  block(from: Name | string, to: Name | string, { silent = false }: Harm = {}): void {
+    this.cables.block(this.known(from), this.known(to), silent)
   }
 
   /**
@@ -141,7 +148,7 @@ export class TestMesh<Name extends string = string> {
         network,
         clock,
       },
-      platformOf(here, log),
+      { ...platformOf(here, this.states, log), ambient: this.ambient },
       transports,
     )
     return ((mesh as Record<string, Mesh>)[name] = joined)
@@ -199,7 +206,7 @@ export class VirtualTestMesh<Name extends string = string> extends TestMesh<Name
   }
 }
 
-function platformOf(here: string, log: "info" | "debug" | undefined): Platform {
+function platformOf(here: string, states: TestStates, log: "info" | "debug" | undefined): Platform {
   return {
     // The machine's own variables concern no test.
     env: { EARSHOT_LOG: log },
@@ -214,6 +221,7 @@ function platformOf(here: string, log: "info" | "debug" | undefined): Platform {
     isLocal: () => true,
     addresses: (endpoint) => [endpoint],
     keepLocal: (endpoint) => endpoint,
+    openState: (path, clock) => states.open(path, clock),
     log: (line) => console.error(line),
   }
 }

@@ -6,6 +6,7 @@ import "../runtime.ts"
 import { inproc } from "../../transports/inproc.ts"
 import { systemClock } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
+import { ambient } from "./calls-context.node.ts"
 import { virtualClock } from "../virtual-clock.ts"
 import { TestMesh, VirtualTestMesh, type TestMeshOptions } from "./test-net.ts"
 
@@ -36,8 +37,8 @@ export async function testMesh<Name extends string>(
   if (new Set(names).size < names.length) throw new EarshotError("EINVAL", "every member needs a name of its own")
   const net: TestMesh<Name> =
     clock === "virtual"
-      ? new VirtualTestMesh<Name>(options, virtualClock({ seed }), inproc())
-      : new TestMesh<Name>(options, clock, inproc())
+      ? new VirtualTestMesh<Name>(options, virtualClock({ seed }), inproc(), ambient)
+      : new TestMesh<Name>(options, clock, inproc(), ambient)
   try {
     await Promise.all(names.map((name) => net.add(name)))
     await net.settle()
