@@ -109,21 +109,51 @@ t.test("hello twice, a welcome unasked, and what comes before its time", async (
   t.same([...mesh.members.keys()].sort(), ["good", "peer"])
   t.equal(unknownOf(mesh), 5)
   t.notOk(peer.inbox.some(([head]) => head![0] === Kind.CONFIRM))
+  await undisturbed()
+})
 
-  // From one who listens.
+t.test("a listener that lies", async (t) => {
   const router = new Router({ linger: 0 })
   t.teardown(() => router.close())
   await router.bind("tcp://127.0.0.1:*")
-  let links = 0
-  router.events.on("peer:join", () => links++)
-  const welcomes = async (): Promise<void> => {
-    for (const { routingId } of router.peers as unknown as { routingId: Uint8Array }[])
-      await router.send([routingId, bare(Kind.WELCOME), msgpack.encode({ ...HELLO, id: "listener" })]).catch(() => {})
+  const mesh = await member(t)
+  const undisturbed = await bystander(t, mesh)
+  const { links, finder } = hubOf(mesh)
+  const ask = [bare(Kind.ASK), msgpack.encode({ ...HELLO, id: "liar" })]
+  const say = (kind: number, body: unknown): Uint8Array[] => [bare(kind), msgpack.encode(body)]
+  const lies = [
+    [say(Kind.WELCOME, HELLO)],
+    [ask, say(Kind.WELCOME, { ...HELLO, id: "another" })],
+    [ask, say(Kind.WELCOME, "yes")],
+    [say(Kind.ASK, { ...HELLO, id: "a b" })],
+    [say(Kind.ASK, { ...HELLO, version: 1 })],
+    [[bare(Kind.ASK)]],
+    [[bare(Kind.ASK), Buffer.from([0xc1])]],
+    [ask, say(Kind.REFUSE, { reason: "\n", text: "\u001b[31m\n" })],
+    [ask, say(Kind.REFUSE, [1])],
+    [ask, ask, [bare(Kind.BARRIER)], [Buffer.alloc(0)], say(Kind.INTEREST, [want("x")]), say(Kind.WELCOME, {})],
+  ]
+  let now: Uint8Array[][] = []
+  let ended = 0
+  router.events.on("peer:join", ({ peer }) => {
+    for (const frames of now) void router.send([peer.routingId, ...frames]).catch(() => {})
+  })
+  router.events.on("peer:leave", () => ended++)
+  router.onmessage = ([id]) => {
+    if (now === truth) void router.send([id!, ...say(Kind.WELCOME, { ...HELLO, id: "liar" })])
   }
-  const dialler = await member(t, { network: "bare", discovery: [seeds(router.lastEndpoint!)] })
-  await until("its dial", () => links > 0)
-  await welcomes()
-  t.equal(dialler.members.size, 0)
+  const truth = [ask]
+  for (const [i, lie] of lies.entries()) {
+    now = lie
+    links.reach.found(undefined, [router.lastEndpoint!])
+    await until(`the end of lie ${i}`, () => ended > i && links.knocking === 0)
+    t.notOk(mesh.members.has("liar"))
+  }
+  // oxlint-disable-next-line no-control-regex
+  for (const { evidence } of finder.findings.recent(Infinity)) t.notMatch(evidence, /[\u0000-\u001f]/)
+  now = truth
+  links.reach.found(undefined, [router.lastEndpoint!])
+  await until("the truth", () => mesh.members.has("liar"))
   await undisturbed()
 })
 
@@ -446,6 +476,7 @@ t.test("requests without end", async (t) => {
   const { answering } = hubOf(mesh)
   t.equal(answering.size, 16_385)
   greedy.send(bare(Kind.GOODBYE))
+  await greedy.settled()
   await greedy.socket.close()
   await until("its calls' end", () => answering.size <= 1)
   for (const broken of [
