@@ -41,7 +41,7 @@ export const VERSION: readonly [number, number] = [MAJOR, MINOR]
 
 /** What an introduction may have; whatever else is in it is of a later version. */
 const FIELDS: ReadonlySet<string> = new Set(
-  "id nonce network version features name endpoints advertised meta leaf leaves epoch link taken met".split(" "),
+  "id nonce network version features name endpoints advertised meta leaf leaves epoch link taken met wall".split(" "),
 )
 const ID = /^[\x21-\x7e]{1,64}$/
 const ENDPOINT = /^[a-z][a-z0-9+.-]*:\/\/./
