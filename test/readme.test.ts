@@ -1,8 +1,8 @@
 // What README.md says is held against the code: its examples are compiled as users would and run, its tables of options,
-// events, reasons and error codes are written from the sources, its links lead somewhere.
+// events, reasons and error codes are written from the sources, its variables are those that are read, its links lead somewhere.
 import { spawn } from "node:child_process"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs"
+import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
 import ts from "typescript"
@@ -72,9 +72,19 @@ t.test("the examples of the README", async (t) => {
   }
 })
 
+/** The environment, in which examples of the mesh see nobody but each other. */
+function environment(network: string): NodeJS.ProcessEnv {
+  const plain = Object.entries(process.env).filter(([name]) => !name.startsWith("EARSHOT_"))
+  return { ...Object.fromEntries(plain), EARSHOT_NETWORK: network }
+}
+
 function run(file: string): Promise<{ code: number | string | null; out: string; errors: string }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [file], { timeout: 20_000, killSignal: "SIGKILL" })
+    const child = spawn(process.execPath, [file], {
+      env: environment(`readme-${process.pid}-${basename(file)}`),
+      timeout: 20_000,
+      killSignal: "SIGKILL",
+    })
     let out = ""
     let errors = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text))
@@ -195,13 +205,55 @@ t.test("the error codes", async (t) => {
   tableIs(t, "Error codes", table(["code", "meaning"], ...rows))
 })
 
-t.test("the reasons of drops", async (t) => {
-  const [, union] = /export type DropReason =\n((?: {2}\| .*\n)+)/.exec(
-    readFileSync(join(root, "lib/contract.ts"), "utf8"),
-  )!
-  const rows = [...union!.matchAll(/\| "([\w-]+)" *\/\/ *(.*)/g)].map(([, name, meaning]) => [code(name!), meaning!])
-  t.equal(rows.length, union!.trim().split("\n").length, "each has a comment")
-  tableIs(t, "What is dropped, and counted", table(["reason", "what it means"], ...rows))
+for (const [heading, file, type] of [
+  ["What is dropped, and counted", "lib/contract.ts", "DropReason"],
+  ["What the mesh drops, and counts", "lib/mesh/events.ts", "MeshDropReason"],
+] as const)
+  t.test(`the reasons of drops: ${type}`, async (t) => {
+    const source = readFileSync(join(root, file), "utf8")
+    const [, union] = new RegExp(`export type ${type} =\\n((?: {2}\\| .*\\n)+)`).exec(source)!
+    const rows = [...union!.matchAll(/\| "([\w-]+)" *\/\/ *(.*)/g)].map(([, name, meaning]) => [code(name!), meaning!])
+    t.equal(rows.length, union!.trim().split("\n").length, "each has a comment")
+    tableIs(t, heading, table(["reason", "what it means"], ...rows))
+  })
+
+t.test("the options of the mesh", async (t) => {
+  const groups = {
+    "Options of Mesh.join": ["options", "MeshOptions"],
+    "Options of publish": ["outgoing", "PublishOptions"],
+    "Options of subscribe": ["subscription", "SubscribeOptions"],
+    "Options of request": ["asking", "RequestCallOptions"],
+    "Options of requestMany": ["many-requests", "RequestManyOptions"],
+    "Options of serve": ["serving", "ServeOptions"],
+  }
+  for (const [heading, [file, name]] of Object.entries(groups)) {
+    const options = described(`lib/mesh/${file}.ts`, name!)
+    t.ok(options.length >= 4, `${options.length} ${heading}`)
+    for (const option of options) t.not(option.text, "", `${name}.${option.name} is described`)
+    const rows = options.map((option) => [code(option.name), option.text])
+    tableIs(t, heading, table(["option", "meaning"], ...rows))
+  }
+})
+
+t.test("the events of the mesh", async (t) => {
+  const rows = described("lib/mesh/events.ts", "MeshEvents").map(({ name, text }) => [code(name), text])
+  tableIs(t, "Events of the mesh", table(["event", "when"], ...rows))
+})
+
+t.test("the environment variables", async (t) => {
+  const sources = ["lib", "transports", "patterns"].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => readFileSync(join(root, folder, name), "utf8")),
+  )
+  const read = new Set(sources.join("\n").match(/\bEARSHOT_[A-Z_]+\b/g))
+  const [, section] = /^### Environment variables\n([\s\S]*?)^#/m.exec(readme)!
+  t.strictSame([...new Set(section!.match(/\bEARSHOT_[A-Z_]+\b/g))].sort(), [...read].sort())
+})
+
+t.test("words that promise too much", async (t) => {
+  for (const file of ["README.md", "lib/README.md", "lib/mesh/PROTOCOL.md"])
+    t.notMatch(readFileSync(join(root, file), "utf8"), /exactly[\s-]+once/i, file)
 })
 
 // --- The rest ---
@@ -225,7 +277,7 @@ function anchorsOf(file: string): string[] {
   )
 }
 
-for (const file of ["README.md", "lib/README.md"])
+for (const file of ["README.md", "lib/README.md", "lib/mesh/PROTOCOL.md"])
   t.test(`the links of ${file}`, async (t) => {
     const text = readFileSync(join(root, file), "utf8")
     for (const [, link] of text.matchAll(/\]\(([^)\s]+)\)/g)) {

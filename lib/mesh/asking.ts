@@ -23,12 +23,13 @@ export interface RequestCallOptions {
   readonly wait?: number | undefined
   /** Gives up, and tells the one who was asked. Rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
+  /** Names and values that travel with it. */
   readonly headers?: Headers | undefined
   /** It may be done twice: when the one who had accepted it is lost, another is asked. Default false. */
   readonly idempotent?: boolean | undefined
   /** Ask this member, by id. */
   readonly to?: string | undefined
-  /** Instead of the mesh's own. */
+  /** For this payload, instead of the mesh's own. */
   readonly codec?: PayloadCodec | undefined
 }
 
@@ -158,7 +159,7 @@ export class Asking {
     }
     let sent = false
     try {
-      sent = party.pipe?.send([requestHead(id, remaining, queue), ...frames]) === true
+      sent = party.offer([requestHead(id, remaining, queue), ...frames])
     } catch (error) {
       return fail(new EarshotError("TOO_LARGE", (error as Error).message, error))
     }

@@ -20,8 +20,9 @@ export interface RequestManyOptions {
   readonly stall?: number | undefined
   /** Gives up, and tells those who were asked. The loop throws the signal's reason. */
   readonly signal?: AbortSignal | undefined
+  /** Names and values that travel with it. */
   readonly headers?: Headers | undefined
-  /** Instead of the mesh's own. */
+  /** For this payload, instead of the mesh's own. */
   readonly codec?: PayloadCodec | undefined
 }
 

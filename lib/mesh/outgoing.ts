@@ -16,6 +16,7 @@ import { COPY_HEAD, Kind, PLAIN_HEAD, groupHead, nameAt, numberAt, publishHead }
 
 /** How one message is published. */
 export interface PublishOptions {
+  /** Names and values that travel with it. */
   readonly headers?: Headers | undefined
   /** When the link to a member, or every member of a group, is full. Per link: one slow member delays no other. Default `drop`. */
   readonly onFull?: OnFull | undefined
@@ -23,7 +24,7 @@ export interface PublishOptions {
   readonly confirm?: boolean | undefined
   /** Our own subscriptions get it, too. Default true. */
   readonly echo?: boolean | undefined
-  /** Instead of the mesh's own. */
+  /** For this payload, instead of the mesh's own. */
   readonly codec?: PayloadCodec | undefined
 }
 
