@@ -205,7 +205,6 @@ async function takesPart(t: Test, said: readonly Said[], change: (frames: Frames
   t.equal(msgpack.decode(reply!.subarray(5)), 3)
   say("REQUEST")
   await peer.next(Kind.ACCEPT)
-  await peer.next(Kind.ACCEPT)
   say("CANCEL")
   await until("the cancellation", () => slow?.aborted === true)
   const sum = mesh.request("frozen.add", [2, 3])
