@@ -19,6 +19,7 @@ import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
 import { Finder } from "./finder.ts"
 import type { PeerRecord } from "./gossip.ts"
 import { Groups, type OwnLoad } from "./groups.ts"
+import type { Identity } from "./identity.ts"
 import { Incoming } from "./incoming.ts"
 import { OwnInterest } from "./interest.ts"
 import { FEATURES, VERSION, type Introduction } from "./introduction.ts"
@@ -40,13 +41,6 @@ import { SubjectCache } from "./subject-bytes.ts"
 import type { Subscription, SubscriptionOwner } from "./subscription.ts"
 import { Syncs } from "./syncs.ts"
 import { FULL, Kind, bare, groupHead } from "./wire.ts"
-
-/** Who this member is; may change once, when another living member has its id. */
-export interface Identity {
-  readonly id: string
-  readonly epoch: number
-  readonly nonce: string
-}
 
 export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwner, WhereaboutsOwner, OwnLoad {
   readonly clock: Clock
@@ -289,10 +283,12 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     if (member.leaf) this.links.tellUpdate()
     this.sampling.greet(member)
     for (const queue of this.counters.fullGroups()) member.tell([groupHead(Kind.LOAD, FULL, queue)])
-    this.outgoing.onRoom(member)
+    this.onRoom(member)
   }
 
   onUnlinked(member: Member): void {
+    // What it would get is kept, and no longer refused.
+    member.slowed(false)
     this.syncs.onUnlinked(member)
     this.relay.onUnlinked(member)
     this.sampling.onUnlinked(member)
@@ -330,7 +326,12 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.asking.onChange()
   }
 
+  onLinkSlow(member: Member, full: boolean): void {
+    this.events.emit("slow", { member, full })
+  }
+
   onRoom(member: Member): void {
+    member.slowed(false)
     this.outgoing.onRoom(member)
   }
 

@@ -2,6 +2,14 @@
 import { encodeText } from "../bytes.ts"
 import type { Clock } from "../clock.ts"
 
+/** Who a member is; may change once, when another living member has its id. */
+export interface Identity {
+  readonly id: string
+  readonly epoch: number
+  /** Drawn by each boot. */
+  readonly nonce: string
+}
+
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 /** Bytes of an id before they are spelt. */

@@ -24,6 +24,8 @@ export interface LinksOwner {
   onUpdate(member: Member): void
   onMessage(member: Member, kind: number, message: Message): void
   onRoom(member: Member): void
+  /** The queue of the link to it is full, or has room again. */
+  onLinkSlow(member: Member, full: boolean): void
   /** `count` undefined: nobody can count them. */
   onGap(member: Member, direction: "sent" | "received", count: number | undefined): void
   /** For `diagnose()` and the log. */

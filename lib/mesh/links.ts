@@ -193,6 +193,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   onWelcome(pipe: Pipe, peer: Introduction): void {
+    const { owner } = this
     let member = this.members.get(peer.id)
     const known = member
     if (known !== undefined && !(peer.met && isBoot(known, peer.epoch, peer.nonce))) {
@@ -201,8 +202,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
       member = undefined
     }
     const resumed = member !== undefined
-    if (member === undefined)
-      this.members.set(peer.id, (member = new Member(peer, this.owner.replay, this.owner.codecs)))
+    if (member === undefined) this.members.set(peer.id, (member = new Member(peer, owner.replay, owner.codecs, owner)))
     const old = member.pipe
     this.lost.remove(member)
     member.left = false

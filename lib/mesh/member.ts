@@ -22,6 +22,11 @@ const TAKEN_BYTES = 262_144
 
 type Revision = Pick<Introduction, "name" | "endpoints" | "advertised" | "meta" | "leaves">
 
+export interface MemberOwner {
+  /** The queue of its link is full, or has room again. */
+  onLinkSlow(member: Member, full: boolean): void
+}
+
 export class Member implements MemberInfo {
   readonly id: string
   readonly epoch: number
@@ -60,10 +65,14 @@ export class Member implements MemberInfo {
   latency = 0
   /** For the contents that come from it. */
   readonly reading: ContentContext
+  /** The link's queue has refused, and has had no room since. */
+  private slow = false
+  private readonly owner: MemberOwner
   private said = 0
   private unsaid = 0
 
-  constructor(introduction: Introduction, replay: boolean, codecs: Codecs) {
+  constructor(introduction: Introduction, replay: boolean, codecs: Codecs, owner: MemberOwner) {
+    this.owner = owner
     this.reading = { codecs, subjects: new SubjectCache(isSubject) }
     this.id = introduction.id
     this.epoch = introduction.epoch
@@ -94,13 +103,28 @@ export class Member implements MemberInfo {
       return replay.over ? "missed" : "waiting"
     }
     try {
-      if (!pipe.send(message)) return "full"
+      if (!this.offer(message)) return "full"
     } catch (error) {
       if (error instanceof EarshotError && error.code === "EMSGSIZE") return "too-large"
       throw error
     }
     replay.note(message, size)
     return "sent"
+  }
+
+  /** Sends a message that is not counted. False: there is no link, or no room on it. Throws EMSGSIZE. */
+  offer(message: Message): boolean {
+    if (this.pipe === undefined) return false
+    const taken = this.pipe.send(message)
+    if (!taken) this.slowed(true)
+    return taken
+  }
+
+  /** The link's queue is full, or has room again. */
+  slowed(full: boolean): void {
+    if (this.slow === full) return
+    this.slow = full
+    this.owner.onLinkSlow(this, full)
   }
 
   /** Sends what belongs to the link itself, whatever waits. False: there is no link. */

@@ -1,0 +1,46 @@
+// A member of a mesh, as built, in a process of its own, that takes what others send in its own time. Its argument: { seed, role,
+// … }; commands and answers are messages of the channel to its parent.
+import { Mesh, seeds } from "../../../dist/lib/mesh/index.js"
+
+const { seed, role, name = role, join = {}, ...options } = JSON.parse(process.argv[2])
+const say = (what) => process.send(what)
+const mesh = await Mesh.join({
+  name: options.pattern ?? name,
+  network: "overload",
+  listen: ["tcp://127.0.0.1:0"],
+  discovery: seed === undefined ? [] : [seeds(seed)],
+  ...join,
+})
+mesh.on("gap", ({ direction, count }) => say({ gap: direction, count }))
+mesh.on("leave", ({ member }) => say({ leave: member.name }))
+process.on("disconnect", () => process.exit())
+
+const commands = {
+  memory: () => process.memoryUsage().rss,
+  stats: () => mesh.stats(),
+  close: () => mesh.close(),
+}
+
+const roles = {
+  /** Takes messages, one after the other; with `stall` each keeps the whole process busy for so many ms. */
+  sink({ pattern, stall = 0, progress = 0 }) {
+    const seen = { count: 0, last: -1, wrong: 0, missing: 0 }
+    mesh.subscribe(pattern, { queueSize: 1_000_000, queueBytes: 2 ** 30 }, ({ data: { n } }) => {
+      seen.count++
+      if (n <= seen.last) seen.wrong++
+      else seen.missing += n - seen.last - 1
+      seen.last = Math.max(seen.last, n)
+      if (progress > 0 && (n + 1) % progress === 0) mesh.tryPublish("progress", n)
+      const end = performance.now() + stall
+      while (performance.now() < end);
+    })
+    commands.report = () => seen
+    commands.hurry = () => void (stall = 0)
+  },
+}
+
+roles[role](options)
+process.on("message", async (message) => {
+  const [[command, argument]] = Object.entries(message)
+  say({ [command]: (await commands[command](argument)) ?? null })
+})
