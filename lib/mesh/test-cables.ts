@@ -89,6 +89,12 @@ export class Cables {
       }
   }
 
+  /** Resolves when the others have noticed that a member was unplugged; with `silent` they don't. */
+  async noticed(member: string): Promise<void> {
+    while ([...this.links].some((link) => link.touches(member) && !link.frozen))
+      await new Promise<void>((resolve) => this.clock.immediate(resolve))
+  }
+
   /** Ends all links. */
   end(): void {
     for (const link of this.links) link.destroy(broken())
@@ -239,7 +245,7 @@ class CableLink implements Link, LinkSink {
   /** This side ended it. */
   private over = false
   /** The power of one of the two ends is off. */
-  private frozen = false
+  frozen = false
   private swallowed = 0
 
   constructor(inner: Link, clock: Clock, cable: Cable, forget: () => void) {

@@ -107,11 +107,11 @@ export class TestMesh<Name extends string = string> {
     this.cables.heal(a, b)
   }
 
-  /** Ends a member as if its process were killed: without a goodbye. Resolves when nothing of it is left here. */
+  /** Ends a member as if its process were killed: without a goodbye. Resolves when nothing of it is left, and its links are ended. */
   kill(name: Name | string, { silent = false }: Harm = {}): Promise<void> {
     const member = this.member(this.known(name))
     this.cables.unplug(name, silent)
-    return this.run(member.close())
+    return this.run(member.close().then(() => this.cables.noticed(name)))
   }
 
   /** Ends all members at once. Nothing stays. Idempotent. */
@@ -169,13 +169,13 @@ export class TestMesh<Name extends string = string> {
 
   private async link(): Promise<void> {
     const { living, cables } = this
-    const reaches = (a: string, b: string): boolean =>
-      a !== b && cables.joined(a, b) && (this.member(a).endpoints.length > 0 || this.member(b).endpoints.length > 0)
-    await Promise.all(
-      living.map(([name, member]) =>
-        member.ready({ members: living.filter(([other]) => reaches(name, other)).length }),
-      ),
-    )
+    const isLeaf = (member: Mesh): boolean => member.endpoints.length === 0
+    // A leaf has one link; all others have one to each other.
+    const linksOf = (name: string, member: Mesh): number => {
+      const others = living.filter(([other, each]) => other !== name && !isLeaf(each) && cables.joined(name, other))
+      return isLeaf(member) ? Math.min(1, others.length) : others.length
+    }
+    await Promise.all(living.map(([name, member]) => member.ready({ members: linksOf(name, member) })))
     await Promise.all(living.map(([, member]) => member.flush()))
   }
 
