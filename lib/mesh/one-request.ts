@@ -163,9 +163,9 @@ class OneRequest {
     if (lastError?.code === "BUSY") return this.fail(lastError)
     const { wait = 0 } = options
     const give = (): void => {
+      if (lastError !== undefined) return this.fail(lastError)
       const { hint } = context
-      const text = `nobody answers ${subject}${hint === undefined ? "" : `; ${hint}`}`
-      this.fail(lastError ?? new EarshotError("NO_RESPONDERS", text))
+      this.fail(new EarshotError("NO_RESPONDERS", `nobody answers ${subject}${hint === undefined ? "" : `; ${hint}`}`))
     }
     if (wait <= 0) return give()
     this.waitTimer ??= context.clock.timeout(give, wait)

@@ -5,9 +5,10 @@ import t, { type Test } from "tap"
 import { systemClock } from "../../lib/clock.ts"
 import type { Candidate } from "../../lib/mesh/contract.ts"
 import { freshId } from "../../lib/mesh/identity.ts"
-import { Mesh, seeds, type Cause, type Discovery, type MeshOptions } from "../../lib/mesh/index.ts"
+import { Mesh, dns, seeds, type Cause, type Discovery, type MeshOptions } from "../../lib/mesh/index.ts"
 import { Lan, noNamespaces, type Host } from "../support/netns.ts"
-import { until } from "../support/sockets.ts"
+import { tidy, until } from "../support/sockets.ts"
+import { Router } from "../../lib/index.ts"
 
 t.jobs = 4
 
@@ -93,6 +94,25 @@ t.test("an address that refuses", async (t) => {
     discovery: [rumour({ id: freshId(systemClock), endpoints: ["tcp://127.0.0.1:1"] })],
   })
   t.match(await cause(mesh, "unreachable"), { evidence: /127\.0\.0\.1:1 can't be reached/, cure: /firewall/ })
+})
+
+t.test("something listens there that is no member", async (t) => {
+  const router = tidy(t, new Router())
+  await router.bind(LOCAL)
+  const mesh = await member(t, { discovery: [seeds(router.lastEndpoint!)] })
+  t.match(await cause(mesh, "refused"), { evidence: new RegExp(router.lastEndpoint!), cure: /no member/ })
+})
+
+t.test("a name without addresses, a discovery that doesn't work", async (t) => {
+  const named = await member(t, { discovery: [dns("nobody.invalid", { port: 4101 })] })
+  t.match(await cause(named, "dns-unresolved"), { evidence: /nobody\.invalid/, cure: /name/ })
+  const broken: Discovery = {
+    name: "broken",
+    start: () => Promise.reject(new Error("out of order")),
+    stop: async () => {},
+  }
+  const mesh = await member(t, { discovery: [broken] })
+  t.match((await mesh.diagnose())[0], { key: "discovery-failed-broken", evidence: /out of order/ })
 })
 
 t.test("seeds: one that doesn't resolve, one where nobody is, one that is oneself", async (t) => {

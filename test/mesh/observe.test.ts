@@ -3,7 +3,10 @@ import { execFile } from "node:child_process"
 import { promisify } from "node:util"
 import t from "tap"
 import type { InterestReport, LinksReport, PingReport, Sample, StatsReport } from "../../lib/mesh/index.ts"
+import { msgpack } from "../../lib/mesh/msgpack.ts"
 import { testMesh } from "../../lib/mesh/testing.ts"
+import { END, Kind, numberAt, numbered } from "../../lib/mesh/wire.ts"
+import { HELLO, MeshPeer, member } from "../support/mesh-peer.ts"
 import { outcome, thrown, until, within } from "../support/sockets.ts"
 
 t.jobs = 4
@@ -282,4 +285,44 @@ t.test("sample: signals, limits, arguments", async (t) => {
   controller.abort()
   await within("the end", loop)
   for await (const _ of a.sample("x", { signal: controller.signal })) t.fail("it was aborted before")
+})
+
+t.test("sample: a foreign member's, at its rate, as many as it may have, and nonsense", async (t) => {
+  const mesh = await member(t)
+  const features = [...(HELLO["features"] as string[]), "sample"]
+  const peer = await MeshPeer.join(t, mesh, { features })
+  const ask = (id: number, body: unknown): void => peer.send(numbered(Kind.SAMPLE, 0, id), msgpack.encode(body))
+  ask(1, { pattern: "s.>", perSecond: 1 })
+  ask(2, { pattern: "s.>", perSecond: 1e300 })
+  for (const body of [
+    {},
+    { pattern: "a..b", perSecond: 1 },
+    { pattern: "s.>", perSecond: 0 },
+    { pattern: 1, perSecond: 1 },
+  ])
+    ask(3, body)
+  await peer.settled()
+  for (let i = 0; i < 5; i++) t.equal(mesh.tryPublish("s.x", i).sent, 0)
+  const samples = [await peer.next(Kind.SAMPLED), await peer.next(Kind.SAMPLED)]
+  t.strictSame(
+    samples.map(([head]) => [numberAt(head!, 2), numberAt(head!, 6)]),
+    [
+      [1, 0],
+      [2, 0],
+    ],
+  )
+  t.ok(mesh.stats().samples.skipped >= 4)
+  t.equal(mesh.stats().members[0]!.sent, 0, "no sample is counted or kept")
+  peer.send(numbered(Kind.SAMPLE, END, 2))
+  for (let id = 10; id < 74; id++) ask(id, { pattern: "many", perSecond: 1 })
+  await peer.settled()
+  const [, denial] = await peer.next(Kind.DENIED)
+  t.match(msgpack.decode(denial!), { what: "sample", count: 1, subject: "many" })
+  t.notOk(peer.ended)
+  peer.send(Uint8Array.of(Kind.SAMPLE, 0, 1))
+  await until("the end of the link", () => peer.ended)
+  await until("the loss", () => mesh.stats().members.every(({ linked }) => !linked))
+  const before = mesh.stats().samples
+  mesh.tryPublish("many")
+  t.strictSame(mesh.stats().samples, before, "who is gone samples nothing")
 })

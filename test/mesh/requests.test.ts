@@ -452,6 +452,29 @@ t.test("drain: what was accepted is finished, what was published is read, and no
   t.equal(b.drain(), b.drain(), "idempotent")
 })
 
+t.test("drain: a message that waits for room is handed over first", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  const gates: (() => void)[] = []
+  const done: unknown[] = []
+  b.subscribe("jobs", { queue: "w", prefetch: 0 }, async ({ data }) => {
+    await new Promise<void>((resolve) => gates.push(resolve))
+    done.push(data)
+  })
+  await net.settle()
+  await a.publish("jobs", 1)
+  await until("the first job", () => gates.length === 1 && a.explain("jobs").groups[0]!.full.length === 1)
+  const second = a.publish("jobs", 2, { onFull: "wait" })
+  const drained = a.drain()
+  gates[0]!()
+  t.strictSame(await second, { sent: 1, waiting: 0, dropped: 0, reasons: {} })
+  await within("the drain", drained)
+  await until("the second job", () => gates.length === 2)
+  gates[1]!()
+  await until("both", () => done.length === 2)
+  t.strictSame(done, [1, 2])
+})
+
 t.test("drain: what can't be finished is told, in time", async (t) => {
   await using net = await testMesh(["a", "b"], { clock: "virtual" })
   const { a, b } = net.mesh
