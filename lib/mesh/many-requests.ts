@@ -39,7 +39,8 @@ const MOST_BYTES = 64 * 1024 * 1024
 /**
  * The replies to one question, in the order they come. It is asked when the first reply is asked for, once: whoever iterates
  * again gets what is left. The loop gets replies alone; servers that failed are in `failures`, so that one bad server spoils
- * nobody's answer. When nobody answers the subject it ends at once, without an error.
+ * nobody's answer. When nobody answers the subject it ends at once, without an error; when the mesh is closed, with those that
+ * were open among the failures (EBADF). Leaves count as one with the member that carries them.
  */
 export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
   /** Who was asked and failed, so far. */
