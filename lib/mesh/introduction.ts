@@ -40,7 +40,7 @@ export const FEATURES: readonly string[] = ["replay", "groups", "gossip", "suspe
 export const VERSION: readonly [number, number] = [MAJOR, MINOR]
 
 /** What an introduction may have; whatever else is in it is of a later version. */
-const FIELDS: ReadonlySet<string> = new Set(
+export const FIELDS: ReadonlySet<string> = new Set(
   "id nonce network version features name endpoints advertised meta leaf leaves epoch link taken met wall".split(" "),
 )
 const ID = /^[\x21-\x7e]{1,64}$/
@@ -66,19 +66,13 @@ export function readIntroduction(body: Uint8Array | undefined, onUnknown: (count
 
 /** What a member says anew of itself, over what it said before. Throws EPROTO. */
 export function readUpdate(
-  {
-    id,
-    name,
-    endpoints,
-    advertised,
-    meta,
-    leaf,
-  }: Pick<Introduction, "id" | "name" | "endpoints" | "advertised" | "meta" | "leaf">,
+  before: Pick<Introduction, "id" | "name" | "endpoints" | "advertised" | "meta" | "leaf" | "leaves">,
   body: Uint8Array | undefined,
   onUnknown: (count: number) => void,
 ): Introduction {
-  const told = { name, endpoints, advertised, meta, leaf, ...readMap(body), id, version: VERSION, network: "" }
-  return introductionOf(told, onUnknown)
+  const { id, name, endpoints, advertised, meta, leaf, leaves } = before
+  const known = { name, endpoints, advertised, meta, leaf, leaves }
+  return introductionOf({ ...known, ...readMap(body), id, version: VERSION, network: "" }, onUnknown)
 }
 
 function introductionOf(map: Readonly<Record<string, unknown>>, onUnknown: (count: number) => void): Introduction {

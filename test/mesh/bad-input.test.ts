@@ -306,7 +306,7 @@ t.test("gossip that is too much, or nonsense", async (t) => {
     rogue.say(kind, list)
     await end(rogue)
   }
-  const peer = await MeshPeer.join(t, mesh)
+  const peer = await MeshPeer.join(t, mesh, { leaves: 3, meta: { role: "peer" } })
   const odd = [
     null,
     7,
@@ -343,7 +343,11 @@ t.test("gossip that is too much, or nonsense", async (t) => {
   peer.say(Kind.UPDATE, { id: "good", name: "thief", endpoints: ["tcp://10.0.0.1:1"] })
   await peer.settled()
   t.equal(unknownOf(mesh), odd.length + 5003 - 4096)
-  t.equal(mesh.members.get("peer")?.name, "thief")
+  t.match(
+    mesh.members.get("peer"),
+    { name: "thief", leaves: 3, meta: { role: "peer" } },
+    "what it didn't say is as before",
+  )
   t.equal(mesh.members.get("good")?.name, "good")
   await undisturbed()
 })

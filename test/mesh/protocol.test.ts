@@ -7,7 +7,7 @@ import t, { type Test } from "tap"
 import { encodeContent } from "../../lib/mesh/content.ts"
 import { Codecs, json, raw, text } from "../../lib/mesh/codecs.ts"
 import { Digest } from "../../lib/mesh/digest.ts"
-import { FEATURES } from "../../lib/mesh/introduction.ts"
+import { FEATURES, FIELDS } from "../../lib/mesh/introduction.ts"
 import { msgpack } from "../../lib/mesh/msgpack.ts"
 import type { Mesh } from "../../lib/mesh/index.ts"
 import type { MeshEvents } from "../../lib/mesh/events.ts"
@@ -47,6 +47,8 @@ t.test("the page says what the code does", async (t) => {
     [raw, msgpack, json, text].map(({ name }, number) => [String(number), name]).concat([["255", ""]]),
     "codecs",
   )
+  const fields = table("field | what").map(([name]) => name!.slice(1, -1))
+  t.same(new Set(fields), FIELDS, "fields")
   for (const feature of FEATURES) t.ok(page.includes(`eature \`${feature}\``), `the feature ${feature}`)
 })
 
@@ -204,7 +206,8 @@ async function takesPart(t: Test, said: readonly Said[], change: (frames: Frames
   const [, reply] = await peer.next(Kind.REPLY)
   t.equal(msgpack.decode(reply!.subarray(5)), 3)
   say("REQUEST")
-  await peer.next(Kind.ACCEPT)
+  const accepted = ({ 0: head }: Frames): boolean => head![0] === Kind.ACCEPT && head![5] === 2
+  await until("its acceptance", () => peer.inbox.some(accepted))
   say("CANCEL")
   await until("the cancellation", () => slow?.aborted === true)
   const sum = mesh.request("frozen.add", [2, 3])
@@ -215,6 +218,20 @@ async function takesPart(t: Test, said: readonly Said[], change: (frames: Frames
   const failing = mesh.request("frozen.fail").catch((error: unknown) => error)
   say("REPLY", await peer.next(Kind.REQUEST))
   t.match(await failing, { code: "REMOTE", remoteCode: "E_PROMISED", message: "as promised" })
+
+  // Samples, both ways.
+  say("SAMPLE")
+  await peer.settled()
+  await mesh.publish("now.sampled", "one of many")
+  await peer.next(Kind.SAMPLED)
+  say("SAMPLE")
+  const samples = mesh.sample("frozen.sampled")[Symbol.asyncIterator]()
+  const sample = samples.next()
+  say("SAMPLED", await peer.next(Kind.SAMPLE))
+  t.match(await within("a sample", sample), {
+    value: { subject: "frozen.sampled", data: "one of many", sampled: true },
+  })
+  await samples.return?.()
 
   // The rest.
   const flushed = outcome(mesh.flush())

@@ -34,7 +34,8 @@ const frozen = await Mesh.join({
 let release
 frozen.subscribe("frozen.plain.*", () => {})
 frozen.subscribe("frozen.work", { queue: "crew", concurrency: 1, prefetch: 0 }, () => new Promise((r) => (release = r)))
-frozen.serve("frozen.add", ([a, b]) => a + b)
+// Late enough to be accepted first.
+frozen.serve("frozen.add", ([a, b]) => new Promise((resolve) => setTimeout(() => resolve(a + b), 100)))
 frozen.serve("frozen.fail", () => {
   throw Object.assign(new Error("as promised"), { code: "E_PROMISED" })
 })
@@ -45,7 +46,7 @@ await frozen.publish("now.plain", { n: 1 }, { headers: { via: ["a", "b"] } })
 await frozen.publish("now.work", "job")
 await frozen.publish("now.plain", new Uint8Array(5000), { confirm: true })
 await frozen.request("now.add", [1, 2])
-await frozen.request("now.slow", null, { timeout: 200 }).catch(() => {})
+await frozen.request("now.slow", null, { signal: AbortSignal.timeout(200) }).catch(() => {})
 await other.publish("frozen.plain.x", 1, { confirm: true })
 await other.request("frozen.add", [2, 3])
 await other.request("frozen.fail").catch(() => {})
@@ -56,6 +57,20 @@ frozen.setMeta({ role: "relic", mood: "fine" })
 const short = frozen.subscribe("frozen.short", () => {})
 await other.flush()
 short.unsubscribe()
+const samples = []
+for (const [by, pattern] of [
+  [other, "frozen.sampled"],
+  [frozen, "now.sampled"],
+]) {
+  const sampling = by.sample(pattern)[Symbol.asyncIterator]()
+  samples.push(sampling, sampling.next())
+}
+await Promise.all([frozen.flush(), other.flush()])
+await frozen.publish("frozen.sampled", "one of many")
+await other.publish("now.sampled", "another")
+await samples[1]
+await samples[3]
+await samples[2].return()
 // Until the digest has come.
 await new Promise((resolve) => setTimeout(resolve, 12_000))
 await frozen.close()
