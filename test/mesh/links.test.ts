@@ -394,3 +394,84 @@ for (const size of [4, 12, 24])
       for (const mesh of living) t.equal(mesh.members.size, living.length - 1)
     }
   })
+
+t.test("an answer survives the loss of the link that asked for it", async (t) => {
+  for (const silent of [false, true]) {
+    await using net = await testMesh(["a", "b"], { clock: "virtual" })
+    let asked = 0
+    net.mesh.b.serve("slow", async (data) => {
+      asked++
+      await new Promise<void>((resolve) => net.clock.timeout(resolve, 1500))
+      return data + 1
+    })
+    await net.settle()
+    const answer = net.mesh.a.request("slow", 1, { timeout: 20_000 })
+    await net.advance(500)
+    net.cut("a", "b", { silent })
+    await net.advance(3000)
+    net.heal()
+    t.equal(await net.until(answer), 2)
+    t.equal(asked, 1)
+  }
+})
+
+t.test("whatever befalls the network: each message once, in order, and in the end all are linked", async (t) => {
+  const names = ["a", "b", "c", "d", "e"] as const
+  for (let seed = 1; seed <= 12; seed++) {
+    await using net = await testMesh([...names, "z"], { clock: "virtual", seed, member: (name) => ({ state: name }) })
+    const { clock } = net
+    const one = <T>(list: readonly T[]): T => list[Math.floor(clock.random() * list.length)]!
+    const got = new Map<string, number[]>()
+    const gaps: unknown[] = []
+    for (const name of names) {
+      net.mesh[name].on("gap", (event) => void gaps.push([name, event.member.name, event.direction, event.count]))
+      net.mesh[name].subscribe("from.*", ({ data: [from, i] }) => {
+        const key = `${from} to ${name}`
+        got.set(key, [...(got.get(key) ?? []), i])
+      })
+      for (const other of names) if (other !== name) net.slow(name, other, () => clock.random() ** 3 * 200)
+    }
+    await net.settle()
+    let sent = 0
+    let lives = true
+    const ends = clock.now() + 90_000
+    const healing = new Map<string, number>()
+    while (clock.now() < ends) {
+      for (const name of names) net.mesh[name].tryPublish(`from.${name}`, [name, sent], { echo: false })
+      sent++
+      for (const [pair, due] of healing)
+        if (clock.now() >= due) {
+          healing.delete(pair)
+          net.heal(pair[0], pair[1])
+        }
+      const [a, b] = [one(names), one(names)]
+      if (a < b && !healing.has(a + b) && clock.random() < 0.1) {
+        net.cut(a, b, { silent: clock.random() < 0.5 })
+        healing.set(a + b, clock.now() + clock.random() ** 2 * 14_000)
+      }
+      // One that comes and goes, with a goodbye or without.
+      if (clock.random() < 0.02) {
+        if (!lives) await net.add("z")
+        else if (clock.random() < 0.3) await net.until(net.mesh.z.close())
+        else await net.kill("z", { silent: clock.random() < 0.5 })
+        lives = !lives
+      }
+      await net.advance(50)
+    }
+    net.heal()
+    if (!lives) await net.add("z")
+    await net.advance(30_000)
+    for (const from of names)
+      for (const to of names)
+        if (from !== to) t.strictSame(got.get(`${from} to ${to}`), upTo(sent), `seed ${seed}: ${from} to ${to}`)
+    t.strictSame(
+      gaps.filter((gap) => !(gap as string[]).includes("z")),
+      [],
+      "nothing was missing",
+    )
+    for (const [name, mesh] of Object.entries<Mesh>(net.mesh)) {
+      t.equal(mesh.members.size, 5, name)
+      t.equal(hubOf(mesh).links.linkedCount, 5, name)
+    }
+  }
+})
