@@ -57,6 +57,7 @@ export class Monitor {
     mesh.on("join", ({ member }) => this.onLine(`${member.name} has joined`))
     mesh.on("leave", ({ member, reason }) => this.onLine(`${member.name} is gone (${reason})`))
     mesh.on("drop", ({ reason, count }) => this.problem(`the monitor dropped ${count} messages (${reason})`))
+    mesh.on("gap", ({ count, member }) => this.problem(`${count} missing between the monitor and ${member.name}`))
     mesh.on("error", ({ error }) => this.problem(`the monitor: ${error.message}`))
   }
 

@@ -32,6 +32,7 @@ export async function play(part: PartName, [name, network, others, breakage]: re
   const mesh = await join(name!, network!, part)
   const problems: string[] = []
   mesh.on("drop", ({ reason, count, subject }) => problems.push(`${count} dropped (${reason}) ${subject ?? ""}`))
+  mesh.on("gap", ({ count, member }) => problems.push(`${count} missing between it and ${member.name}`))
   mesh.on("error", ({ error }) => problems.push(error.message))
   // Everybody answers this one, rather than one of all.
   mesh.serve("census", () => ({ name, process: process.pid }), { queue: null })
@@ -58,7 +59,7 @@ function sensor(mesh: Mesh, { name: room, breakage }: Role): End {
   let number = 0
   const over = new AbortController()
   const measuring = (async () => {
-    await mesh.ready({ subject: `sensors.${room}.temp` })
+    await mesh.ready({ subject: `sensors.${room}.temp`, timeout: 20_000 })
     for (; !over.signal.aborted; number++) {
       const celsius = 20 + 5 * Math.sin((number + room.length * 10) / 20)
       if (breakage !== "lose" || room !== "cellar" || number !== 10)
@@ -81,11 +82,22 @@ function sensor(mesh: Mesh, { name: room, breakage }: Role): End {
 /** One of a queue group: each job goes to one worker, and to one that is not busy while there is one. */
 function worker(mesh: Mesh, { name, breakage }: Role): End {
   let done = 0
-  mesh.subscribe<{ job: number; ms: number }>("jobs.*", { queue: "workers", concurrency: 2 }, async ({ data }) => {
-    if (breakage === "crash" && name === "worker-3" && data.job > 20) process.exit(3)
-    await sleep(data.ms)
-    await mesh.publish(`done.${name}`, { job: data.job })
+  const work = async (job: number, ms: number): Promise<void> => {
+    if (breakage === "crash" && name === "worker-3" && job > 20) process.exit(3)
+    await sleep(ms)
+    await mesh.publish(`done.${name}`, { job })
     done++
+  }
+  // Not before somebody wants the results: the office may be linked sooner than the monitor.
+  const working = async (): Promise<void> => {
+    await mesh.ready({ subject: `done.${name}`, timeout: 20_000 })
+    mesh.subscribe<{ job: number; ms: number }>("jobs.*", { queue: "workers", concurrency: 2 }, ({ data }) =>
+      work(data.job, data.ms),
+    )
+  }
+  working().catch((error: unknown) => {
+    // Told to leave before there was anything to do.
+    if (!mesh.closed) throw error
   })
   reporting(mesh, name, () => `${done} jobs done`)
   return async () => ({})
@@ -109,7 +121,7 @@ function office(mesh: Mesh, { others }: Role): End {
   let trips: number[] = []
 
   const working = (async () => {
-    await Promise.all([mesh.ready({ subject: "jobs.resize" }), mesh.ready({ subject: "done.worker-1" })])
+    await mesh.ready({ subject: "jobs.resize", timeout: 20_000 })
     while (!over.signal.aborted) {
       // Where every worker is busy this waits for one of them, and so nothing is dropped.
       await mesh.publish("jobs.resize", { job: sent.jobs++, ms: 10 + (sent.jobs % 5) * 20 }, { onFull: "wait" })
@@ -120,7 +132,11 @@ function office(mesh: Mesh, { others }: Role): End {
     while (!over.signal.aborted) {
       const asked = performance.now()
       // `idempotent`: when the one who was asked is lost, another one may be asked the same.
-      const answer = await mesh.request<number>("convert.fahrenheit", 20, { wait: 5_000, idempotent: true })
+      const answer = await mesh.request<number>("convert.fahrenheit", 20, {
+        wait: 10_000,
+        timeout: 10_000,
+        idempotent: true,
+      })
       if (answer !== 68) throw new Error(`20 °C are not ${answer} °F`)
       trips.push(performance.now() - asked)
       sent.requests++
