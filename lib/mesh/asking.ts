@@ -235,7 +235,9 @@ export class Asking {
   private fail(id: number, code: string, text: string, frames?: readonly Uint8Array[]): void {
     const pending = this.pending.get(id)
     if (pending === undefined || !this.finish(pending)) return
-    if (code === "BUSY" || code === "NO_RESPONDERS") pending.refuse(new EarshotError(code, text || undefined))
+    // A leaf hears from its carrier that the one who was asked is lost.
+    const lost = code === "PEER_LOST" && pending.impatient
+    if (code === "BUSY" || code === "NO_RESPONDERS" || lost) pending.refuse(new EarshotError(code, text || undefined))
     else pending.reject(remoteError(code, text), frames)
   }
 
@@ -259,7 +261,7 @@ export class Asking {
 
 /** A code of ours keeps its meaning; any other is the handler's own, and REMOTE. */
 function remoteError(code: string, text: string): EarshotError {
-  if (code === "TIMEOUT" || code === "TOO_LARGE" || code === "ENCODE" || code === "DECODE")
+  if (code === "TIMEOUT" || code === "PEER_LOST" || code === "TOO_LARGE" || code === "ENCODE" || code === "DECODE")
     return new EarshotError(code, text || undefined)
   const error = new EarshotError("REMOTE", text || undefined)
   // What the handler called it.

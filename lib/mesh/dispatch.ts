@@ -68,6 +68,6 @@ function onLoad(hub: Hub, member: Member, head: Uint8Array): void {
   const full = (head[1]! & FULL) !== 0
   if (!full) member.full.delete(group)
   else if (member.full.size < MAX_FULL) member.full.add(group)
-  if (member.leaf) hub.load(group)
-  else if (!full) hub.outgoing.onFree(group)
+  hub.load(group)
+  if (!full) hub.outgoing.onFree(group)
 }

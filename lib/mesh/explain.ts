@@ -86,7 +86,7 @@ function recipient(hub: Hub, party: Party): Recipient {
 
 function group(hub: Hub, queue: string | undefined, parties: readonly Party[]): GroupExplanation {
   const of = (state: ReturnType<typeof stateOf>): Recipient[] =>
-    parties.filter((party) => stateOf(hub, queue, party) === state).map((party) => recipient(hub, party))
+    [...new Set(parties)].filter((party) => stateOf(hub, queue, party) === state).map((party) => recipient(hub, party))
   return { queue: queue ?? null, free: of("free"), full: of("full"), draining: of("draining"), lost: of("lost") }
 }
 

@@ -27,6 +27,7 @@ import { Links } from "./links.ts"
 import type { LinksOwner } from "./links-owner.ts"
 import { Local } from "./local.ts"
 import { LoopWatch } from "./loop-watch.ts"
+import { Loads } from "./loads.ts"
 import type { Member } from "./member.ts"
 import type { MeshMessage } from "./message.ts"
 import type { MeshSettings } from "./options.ts"
@@ -40,7 +41,7 @@ import { Whereabouts, type WhereaboutsOwner } from "./whereabouts.ts"
 import { SubjectCache } from "./subject-bytes.ts"
 import type { Subscription, SubscriptionOwner } from "./subscription.ts"
 import { Syncs } from "./syncs.ts"
-import { FULL, Kind, bare, groupHead } from "./wire.ts"
+import { Kind, bare } from "./wire.ts"
 
 export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwner, WhereaboutsOwner, OwnLoad {
   readonly clock: Clock
@@ -52,6 +53,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   readonly routes: Routes = new Routes()
   readonly local: Local = new Local()
   readonly relay: Relay
+  readonly loads: Loads
   readonly links: Links
   readonly interest: OwnInterest
   readonly groups: Groups
@@ -94,6 +96,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.reading = { codecs: this.codecs, subjects: new SubjectCache() }
     this.links = new Links(clock, transports, this, settings.maxMessageSize)
     this.relay = new Relay(this)
+    this.loads = new Loads(this)
     this.interest = new OwnInterest(clock, this.relay, (message) => this.tellMembers(message))
     this.groups = new Groups(clock, this)
     this.incoming = new Incoming(this)
@@ -119,7 +122,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     }
     whereabouts.start()
     if (settings.observe) this.stopReporting = report(this)
-    this.unwatch = platform.watch?.({ end: () => links.part(), wake: () => this.wake() })
+    this.unwatch = platform.watch?.({ end: () => links.part(), wake: () => links.doubt() })
     this.finder.start(known)
     this.settling = new Settling(this.clock, this, this.finder.rounds, settings.settle)
   }
@@ -168,11 +171,6 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     return (this.introduced = { ...identity, ...about, ...pair, version: VERSION, features: FEATURES })
   }
 
-  private wake(): void {
-    this.links.reach.nudge()
-    if (this.links.linkedCount === 0) this.finder.nudge()
-  }
-
   // --- Settling, groups, losses ---
 
   get calm(): boolean {
@@ -191,7 +189,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   }
 
   full(group: string): boolean {
-    return this.draining || (this.local.full(group) && !this.relay.open(group))
+    return this.draining || this.local.full(group)
   }
 
   drop(reason: MeshDropReason, count: number, bytes: number, where: { member?: Member; subject?: string } = {}): void {
@@ -243,9 +241,8 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   }
 
   load(queue: string): void {
-    const full = this.full(queue)
-    if (this.counters.tellLoad(queue, full)) this.links.tellAll([groupHead(Kind.LOAD, full ? FULL : 0, queue)])
-    if (!full) this.outgoing.onFree(queue)
+    this.loads.change(queue)
+    if (!this.full(queue)) this.outgoing.onFree(queue)
   }
 
   onSlow(subscription: Subscription, full: boolean): void {
@@ -280,9 +277,9 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     if (this.draining) member.tell([bare(Kind.DRAINING)])
     if (member.leaf) this.relay.greet(member)
     else this.interest.greet(member)
-    if (member.leaf) this.links.tellUpdate()
+    if (member.leaf) this.links.tellUpdate(false)
     this.sampling.greet(member)
-    for (const queue of this.counters.fullGroups()) member.tell([groupHead(Kind.LOAD, FULL, queue)])
+    this.loads.greet(member)
     this.onRoom(member)
   }
 
@@ -314,7 +311,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   onForgotten(member: Member): void {
     this.incoming.onForgotten(member)
     this.relay.onForgotten(member)
-    if (member.leaf && !this.closed) this.links.tellUpdate()
+    if (member.leaf && !this.closed) this.links.tellUpdate(false)
     this.answering.onGone(member)
     this.asking.onGone(member)
     this.outgoing.onForgotten(member)
@@ -390,6 +387,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.syncs.close()
     this.settling?.settle()
     this.interest.close()
+    this.relay.close()
     this.whereabouts.stop()
     await Promise.all([this.finder.stop(), this.links.close(linger)])
     this.counters.close()

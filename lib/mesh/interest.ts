@@ -25,6 +25,8 @@ export interface Interest {
 /** What a member wants; `member` is undefined for ourselves. */
 export interface Wish extends Interest {
   readonly member: Member | undefined
+  /** Of a group: how many members are behind it, roughly, the leaves that it carries among them. */
+  readonly weight: number
 }
 
 /** Where wishes are looked up: the table of routes. */
@@ -35,9 +37,9 @@ export interface Wishes {
 
 /** Wishes of one member: as many groups as one PUBLISH can name. */
 export const MAX_INTEREST = 65_535
-/** What they may weigh together: each as many as it has characters, and 32 for each token. */
-export const MAX_WEIGHT: number = 16 * 1024 * 1024
-const TOKEN_WEIGHT = 32
+/** What they may cost together: each as many as it has characters, and 32 for each token. */
+export const MAX_COST: number = 16 * 1024 * 1024
+const TOKEN_COST = 32
 /** Bytes of one message of theirs. */
 const MAX_BODY: number = 4 * 1024 * 1024
 const OPS_PER_MESSAGE = 1024
@@ -45,33 +47,57 @@ const OPS_PER_MESSAGE = 1024
 export const DIGEST_EVERY = 10_000
 const RESPONDS = 1
 
-type Op = readonly [add: 0 | 1, pattern: string, queue: string | null, flags: number]
+/** Heavier than this counts as this. */
+const HEAVIEST = 65_536
 
-const keyOf = ({ pattern, queue, responds }: Interest): string =>
+export type Op = readonly [
+  add: 0 | 1,
+  pattern: string,
+  queue: string | null,
+  flags: number,
+  options?: { readonly weight: number },
+]
+
+export const keyOf = ({ pattern, queue, responds }: Interest): string =>
   `${responds ? "r" : "s"}${queue === undefined ? "" : `q${queue}`} ${pattern}`
 
-const opOf = (add: 0 | 1, { pattern, queue, responds }: Interest): Op => [
-  add,
-  pattern,
-  queue ?? null,
-  responds ? RESPONDS : 0,
-]
+/** `weight`: said where there is more than one behind it. */
+export function opOf(add: 0 | 1, { pattern, queue, responds }: Interest, weight = 1): Op {
+  const flags = responds ? RESPONDS : 0
+  return weight > 1 ? [add, pattern, queue ?? null, flags, { weight }] : [add, pattern, queue ?? null, flags]
+}
+
+/** Three bits of it are enough to pick by, and spare the others most changes. */
+export function roughly(weight: number): number {
+  if (weight < 8) return weight
+  const step = 2 ** (Math.floor(Math.log2(weight)) - 2)
+  return Math.min(HEAVIEST, Math.floor(weight / step) * step)
+}
+
+/** One that we announce: for ourselves, and for leaves that we carry. */
+interface Wanted {
+  readonly wish: Wish
+  own: number
+  carried: number
+  /** The weight that the others know; 0: nothing. */
+  told: number
+}
 
 /** Our own. */
 export class OwnInterest {
   /** There are changes that nobody has been told of. */
   dirty = false
   private readonly clock: Clock
-  private readonly wishes: Wishes | undefined
+  private readonly wishes: Wishes
   private readonly tellAll: (message: Message) => void
   /** Ours, and those of the leaves that we carry. */
-  private readonly wanted = new Map<string, { readonly wish: Wish; own: number; carried: number }>()
+  private readonly wanted = new Map<string, Wanted>()
   private readonly digest = new Digest()
   private changes: Op[] = []
   private proof: Timer | undefined
 
   /** `wishes`: where our own are put. `tellAll`: to whom this interest is announced. */
-  constructor(clock: Clock, wishes: Wishes | undefined, tellAll: (message: Message) => void) {
+  constructor(clock: Clock, wishes: Wishes, tellAll: (message: Message) => void) {
     this.clock = clock
     this.wishes = wishes
     this.tellAll = tellAll
@@ -87,19 +113,22 @@ export class OwnInterest {
 
   acquire(interest: Interest): void {
     const known = this.want(interest)
-    if (known.own++ === 0) this.wishes?.add(interest.pattern, known.wish)
+    if (known.own++ === 0) this.wishes.add(interest.pattern, known.wish)
+    this.settle(known)
   }
 
   release(interest: Interest): void {
     const known = this.wanted.get(keyOf(interest))
     if (known === undefined) return
-    if (--known.own === 0) this.wishes?.remove(interest.pattern, known.wish)
+    if (--known.own === 0) this.wishes.remove(interest.pattern, known.wish)
     this.settle(known)
   }
 
   /** A leaf's wish: others are to send it to us. */
   carry(interest: Interest): void {
-    this.want(interest).carried++
+    const known = this.want(interest)
+    known.carried++
+    this.settle(known)
   }
 
   drop(interest: Interest): void {
@@ -114,7 +143,7 @@ export class OwnInterest {
     this.dirty = false
     const { changes } = this
     this.changes = []
-    for (const message of encode(changes)) this.tellAll(message)
+    for (const message of encodeOps(changes)) this.tellAll(message)
   }
 
   /** All of it, for a link that is new; then the barrier. */
@@ -126,7 +155,8 @@ export class OwnInterest {
   /** All of it, from the start, to its barrier. */
   resend(member: Member): void {
     member.tell([bare(Kind.INTEREST, RESET), msgpack.encode([])])
-    for (const message of encode([...this.wanted.values()].map(({ wish }) => opOf(1, wish)))) member.tell(message)
+    const ops = [...this.wanted.values()].map(({ wish, told }) => opOf(1, wish, told))
+    for (const message of encodeOps(ops)) member.tell(message)
     member.tell([bare(Kind.BARRIER)])
   }
 
@@ -139,36 +169,28 @@ export class OwnInterest {
     return [bare(Kind.DIGEST), msgpack.encode(this.digest.pair)]
   }
 
-  private want(interest: Interest): { readonly wish: Wish; own: number; carried: number } {
+  private want(interest: Interest): Wanted {
     const key = keyOf(interest)
     let known = this.wanted.get(key)
     if (known === undefined) {
       const { pattern, queue, responds } = interest
-      known = { wish: { pattern, queue, responds, member: undefined }, own: 0, carried: 0 }
+      known = { wish: { pattern, queue, responds, member: undefined, weight: 1 }, own: 0, carried: 0, told: 0 }
       this.wanted.set(key, known)
-      this.change(key, known.wish, 1)
     }
     return known
   }
 
-  private settle({
-    wish,
-    own,
-    carried,
-  }: {
-    readonly wish: Wish
-    readonly own: number
-    readonly carried: number
-  }): void {
-    if (own + carried > 0) return
+  /** The others are to know what has changed. */
+  private settle(known: Wanted): void {
+    const { wish, own, carried, told } = known
+    const behind = (own > 0 ? 1 : 0) + carried
+    const weight = wish.queue === undefined ? Math.min(1, behind) : roughly(behind)
+    if (weight === told) return
+    known.told = weight
     const key = keyOf(wish)
-    this.wanted.delete(key)
-    this.change(key, wish, 0)
-  }
-
-  private change(key: string, wish: Wish, add: 0 | 1): void {
-    this.digest.change(key, add === 1 ? 1 : -1)
-    this.changes.push(opOf(add, wish))
+    if (weight === 0) this.wanted.delete(key)
+    if (told === 0 || weight === 0) this.digest.change(key, weight === 0 ? -1 : 1)
+    this.changes.push(weight === 0 ? opOf(0, wish) : opOf(1, wish, weight))
     // Some time after the last change all are told what should have come of it.
     this.proof ??= this.clock.timeout(() => {
       this.proof = undefined
@@ -182,7 +204,7 @@ export class OwnInterest {
   }
 }
 
-function encode(ops: readonly Op[]): Message[] {
+export function encodeOps(ops: readonly Op[]): Message[] {
   const messages: Message[] = []
   for (let i = 0; i < ops.length; i += OPS_PER_MESSAGE)
     messages.push([bare(Kind.INTEREST), msgpack.encode(ops.slice(i, i + OPS_PER_MESSAGE))])
@@ -205,7 +227,7 @@ export class TheirInterest {
   /** Said before the last RESET, and not again so far: they hold until the barrier, so that nothing is missed meanwhile. */
   private readonly stale = new Map<string, Wish>()
   private readonly digest = new Digest()
-  private weight = 0
+  private cost = 0
   private denied = 0
 
   constructor(member: Member, wishes: Wishes) {
@@ -234,7 +256,7 @@ export class TheirInterest {
       if (interest === undefined) continue
       const key = keyOf(interest)
       if ((op as Op)[0] === 0) this.forget(key)
-      else if (!this.want(key, interest)) refused.push(interest.pattern)
+      else if (!this.want(key, interest, weightIn(op as unknown[]))) refused.push(interest.pattern)
     }
     this.denied += refused.length
     return { refused, unknown }
@@ -261,20 +283,26 @@ export class TheirInterest {
     for (const [key, wish] of this.wanted) this.stale.set(key, wish)
     this.wanted.clear()
     this.digest.clear()
-    this.weight = this.denied = 0
+    this.cost = this.denied = 0
   }
 
-  private want(key: string, interest: Interest): boolean {
-    if (this.wanted.has(key)) return true
-    const weight = weightOf(interest)
-    if (this.wanted.size >= MAX_INTEREST || this.weight + weight > MAX_WEIGHT) return false
-    const stale = this.stale.get(key)
-    const wish = stale ?? { ...interest, member: this.member }
-    this.wanted.set(key, wish)
-    this.weight += weight
-    this.digest.change(key, 1)
-    if (stale === undefined) this.wishes.add(wish.pattern, wish)
-    else this.stale.delete(key)
+  private want(key: string, interest: Interest, weight: number): boolean {
+    const wanted = this.wanted.get(key)
+    if (wanted === undefined) {
+      const cost = costOf(interest)
+      if (this.wanted.size >= MAX_INTEREST || this.cost + cost > MAX_COST) return false
+      this.cost += cost
+      this.digest.change(key, 1)
+    }
+    const old = wanted ?? this.stale.get(key)
+    this.stale.delete(key)
+    if (old?.weight === weight) this.wanted.set(key, old)
+    else {
+      const wish = { ...interest, member: this.member, weight }
+      this.wanted.set(key, wish)
+      if (old !== undefined) this.wishes.remove(old.pattern, old)
+      this.wishes.add(wish.pattern, wish)
+    }
     return true
   }
 
@@ -282,7 +310,7 @@ export class TheirInterest {
     const wish = this.wanted.get(key)
     if (wish !== undefined) {
       this.wanted.delete(key)
-      this.weight -= weightOf(wish)
+      this.cost -= costOf(wish)
       this.digest.change(key, -1)
     }
     const known = wish ?? this.stale.get(key)
@@ -291,10 +319,16 @@ export class TheirInterest {
   }
 }
 
-function weightOf({ pattern, queue }: Interest): number {
-  let weight = pattern.length + (queue?.length ?? 0) + TOKEN_WEIGHT
-  for (let dot = pattern.indexOf("."); dot >= 0; dot = pattern.indexOf(".", dot + 1)) weight += TOKEN_WEIGHT
-  return weight
+function costOf({ pattern, queue }: Interest): number {
+  let cost = pattern.length + (queue?.length ?? 0) + TOKEN_COST
+  for (let dot = pattern.indexOf("."); dot >= 0; dot = pattern.indexOf(".", dot + 1)) cost += TOKEN_COST
+  return cost
+}
+
+/** How many are behind a wish, by what its member says. */
+function weightIn({ 2: queue, 4: options }: readonly unknown[]): number {
+  const { weight } = Object(options) as { weight?: unknown }
+  return typeof queue === "string" && Number.isInteger(weight) ? Math.min(HEAVIEST, Math.max(1, weight as number)) : 1
 }
 
 /** Undefined for what this version doesn't know, or that no subject can match. */
@@ -312,7 +346,10 @@ function readOp(op: unknown): Interest | undefined {
 }
 
 /** It says more than this version knows. */
-const isStrange = ({ length, 3: flags }: readonly unknown[]): boolean => length > 4 || (Number(flags) & ~RESPONDS) !== 0
+const isStrange = ({ length, 3: flags, 4: options }: readonly unknown[]): boolean =>
+  length > 5 ||
+  (Number(flags) & ~RESPONDS) !== 0 ||
+  Object.keys(Object(options) as object).some((each) => each !== "weight")
 
 /** May a queue group be called so: 1 to 255 bytes? */
 export function isGroup(name: unknown): name is string {

@@ -79,10 +79,11 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.reach.nudge()
   }
 
-  /** Our own name, meta or endpoints changed. */
-  tellUpdate(): void {
+  /** Our own name, meta or endpoints changed; or how many leaves we carry, which concerns members only. */
+  tellUpdate(leavesToo = true): void {
     const { name, endpoints, advertised, meta, leaves } = this.owner.introduction
-    this.tellAll([bare(Kind.UPDATE), writeIntroduction({ name, endpoints, advertised, meta, leaves })])
+    const message = [bare(Kind.UPDATE), writeIntroduction({ name, endpoints, advertised, meta, leaves })]
+    for (const member of this.byPipe.values()) if (leavesToo || !member.leaf) member.tell(message)
   }
 
   /** Says goodbye to everybody, sends for `linger` ms what waits, and ends. */
@@ -339,7 +340,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
       this.leave(member, "goodbye")
       return this.forget(member)
     }
-    this.lost.add(member, silent)
+    this.lost.add(member, silent, member.leaf || this.introduction.leaf)
     this.reach.again(member.id, member.endpoints)
   }
 

@@ -21,11 +21,11 @@ export class Lost {
     this.onForget = onForget
   }
 
-  /** `silent`: its link was ended because it had not been heard of for as long as that takes. */
-  add(member: Member, silent: boolean): void {
+  /** `silent`: its link was ended because it had not been heard of for as long as that takes. `leaf`: one of the two is one. */
+  add(member: Member, silent: boolean, leaf: boolean): void {
     this.timers.set(member, [
       this.clock.timeout(() => this.onLeave(member), silent ? 0 : BOUND),
-      this.clock.timeout(() => member.replay.end(), member.leaf ? KEEP_LEAF : KEEP),
+      this.clock.timeout(() => member.replay.end(), leaf ? KEEP_LEAF : KEEP),
       this.clock.timeout(() => this.onForget(member), COUNT),
     ])
   }

@@ -5,27 +5,37 @@
  */
 import { sizeOf } from "../bytes.ts"
 import type { Message } from "../contract.ts"
+import { EarshotError } from "../errors.ts"
 import type { Answering } from "./answering.ts"
 import type { Asking, Server } from "./asking.ts"
 import type { Content } from "./content.ts"
 import type { Context } from "./context.ts"
-import { OwnInterest, type Wish, type Wishes } from "./interest.ts"
+import type { Wish, Wishes } from "./interest.ts"
+import type { Loads } from "./loads.ts"
 import type { Member } from "./member.ts"
-import type { Party, Route } from "./routes.ts"
+import { choose } from "./one-request.ts"
+import type { Party } from "./routes.ts"
+import { Union } from "./union.ts"
 import { COPY_HEAD, FAILED, GROUP, Kind, PLAIN_HEAD, nameAt, numberAt, numbered, publishHead } from "./wire.ts"
 
 export interface RelayOwner extends Context {
   readonly asking: Asking
   readonly answering: Answering
+  readonly loads: Loads
 }
+
+/** Requests of one asker that are passed on at a time. */
+const MAX_PASSED = 4096
 
 export class Relay implements Wishes {
   private readonly owner: RelayOwner
   private readonly leaves = new Set<Member>()
   /** What our leaves are told that the mesh wants; undefined while we have none. */
-  private union: OwnInterest | undefined
+  private union: Union | undefined
   /** Every wish there is, to begin the union with. */
   private readonly wishes = new Set<Wish>()
+  /** Of leaves whose link is lost: groups and requests leave them out until they are back. */
+  private readonly withdrawn = new Set<Wish>()
   /** Requests that we passed on, by who asked and their number. */
   private readonly passed = new Map<Member, Map<number, () => void>>()
 
@@ -39,113 +49,133 @@ export class Relay implements Wishes {
   }
 
   add(pattern: string, wish: Wish): void {
-    const { routes, interest } = this.owner
+    const { routes, loads } = this.owner
     routes.add(pattern, wish)
     this.wishes.add(wish)
-    if (wish.member?.leaf === true) interest.carry(wish)
-    this.union?.carry(wish)
+    this.show(wish)
+    if (wish.queue !== undefined) loads.add(wish.queue, wish.member)
   }
 
   remove(pattern: string, wish: Wish): void {
-    const { routes, interest } = this.owner
+    const { routes, loads } = this.owner
     routes.remove(pattern, wish)
     this.wishes.delete(wish)
-    if (wish.member?.leaf === true) interest.drop(wish)
-    this.union?.drop(wish)
+    if (!this.withdrawn.delete(wish)) this.hide(wish)
+    if (wish.queue !== undefined) loads.remove(wish.queue, wish.member)
   }
 
   /** A leaf is linked: it is told what the mesh wants. */
   greet(leaf: Member): void {
     this.leaves.add(leaf)
+    for (const wish of [...this.withdrawn])
+      if (wish.member === leaf) {
+        this.withdrawn.delete(wish)
+        this.show(wish)
+      }
     if (this.union === undefined) {
-      this.union = new OwnInterest(this.owner.clock, undefined, (message) => {
-        for (const each of this.leaves) each.tell(message)
-      })
-      for (const wish of this.wishes) this.union.carry(wish)
+      this.union = new Union(this.owner.clock)
+      for (const wish of this.wishes) if (!this.withdrawn.has(wish)) this.union.add(wish)
     }
     this.union.greet(leaf)
   }
 
   resend(leaf: Member): void {
-    this.union?.resend(leaf)
+    this.union?.greet(leaf)
   }
 
   /** Before a message goes to leaves. */
   flush(): void {
-    if (this.union?.dirty === true) this.union.flush()
+    this.union?.flush()
   }
 
+  onUnlinked(member: Member): void {
+    this.owner.loads.changeOf(member)
+    if (!this.leaves.has(member)) return
+    for (const wish of this.wishes)
+      if (wish.member === member && (wish.queue !== undefined || wish.responds) && !this.withdrawn.has(wish)) {
+        this.withdrawn.add(wish)
+        this.hide(wish)
+      }
+  }
+
+  /** Nobody waits for what we passed on for it. */
   onForgotten(member: Member): void {
-    this.onUnlinked(member)
-    if (!this.leaves.delete(member) || this.leaves.size > 0) return
+    for (const takeBack of this.passed.get(member)?.values() ?? []) takeBack()
+    this.passed.delete(member)
+    this.owner.loads.forget(member)
+    if (!this.leaves.delete(member)) return
+    this.union?.forget(member)
+    if (this.leaves.size > 0) return
     this.union?.close()
     this.union = undefined
   }
 
-  /** Nobody waits for what we passed on for it. */
-  onUnlinked(member: Member): void {
-    for (const takeBack of this.passed.get(member)?.values() ?? []) takeBack()
-    this.passed.delete(member)
+  close(): void {
+    this.union?.close()
   }
 
   /** To whom else a message goes that a member published: see the rule above. */
   pass(from: Member, content: Content, message: Message, copy: boolean): void {
     if (this.leaves.size === 0 && !from.leaf) return
     const route = this.owner.routes.of(content.subject)
-    const passed = [copy ? COPY_HEAD : PLAIN_HEAD, ...message.slice(1)]
+    let passed: Message | undefined
     for (const member of copy ? route.watching : route.plain)
-      if (member !== from && (from.leaf || member.leaf)) this.post(member, passed)
+      if (member !== from && (from.leaf || member.leaf))
+        this.post(member, (passed ??= [copy ? COPY_HEAD : PLAIN_HEAD, ...message.slice(1)]))
   }
 
   /** To one of a group: it is for us, or somebody has got it, or nobody has room. */
   passTo(from: Member, group: string, content: Content, message: Message): "own" | "passed" | "full" {
     if (this.leaves.size === 0 && !from.leaf) return "own"
-    const { groups } = this.owner
-    const parties = this.partiesFor(from, groupOf(this.owner.routes.of(content.subject), group))
-    const party = groups.pick(parties, group)
+    const { groups, routes } = this.owner
+    const parties = routes.of(content.subject).groups.find(({ name }) => name === group)?.parties ?? []
+    const party = groups.pick(partiesFor(from, parties), group)
     if (party === undefined) return "own"
     if (party === null) return "full"
     return this.post(party, [publishHead(false, [group], 0), ...message.slice(1)]) ? "passed" : "full"
   }
 
-  /** Is there a leaf of ours with room for this group? */
-  open(group: string): boolean {
-    for (const leaf of this.leaves)
-      if (leaf.linked && !leaf.draining && !leaf.full.has(group)) return this.wants(leaf, group)
-    return false
-  }
-
-  /** Passes a request on, where somebody else than we ourselves is to answer it. False: it is for us. */
+  /**
+   * Passes a request on, where somebody else than we ourselves is to answer it: to one after another, until one takes it.
+   * False: it is for us. Throws EPROTO for a number that is in use.
+   */
   ask(from: Member, message: Message, content: Content): boolean {
     if (this.leaves.size === 0 && !from.leaf) return false
     const { owner } = this
     const head = message[0]!
     const id = numberAt(head, 2)
     const group = head[1]! & GROUP ? nameAt(head, 10) : undefined
-    const { servers } = owner.routes.of(content.subject)
-    const parties = this.partiesFor(from, servers.find(({ queue }) => queue === group)?.parties ?? [])
-    const server = this.choose(parties, group)
-    if (server === undefined || server.party === undefined) return false
-    const done = (): void => void this.passed.get(from)?.delete(id)
-    const pending = owner.asking.ask(server, content.subject, message.slice(1), numberAt(head, 6), false, {
-      resolve: (_content, _from, frames) => {
-        done()
-        from.tellCounted([numbered(Kind.REPLY, 0, id), ...frames])
-      },
-      reject: (error, frames) => {
-        done()
-        from.tellCounted([numbered(Kind.REPLY, FAILED, id), ...(frames ?? owner.answering.failed(error))])
-      },
-      refuse: (error) => {
-        done()
-        from.tellCounted([numbered(Kind.REPLY, FAILED, id), ...owner.answering.failed(error)])
-      },
-    })
-    if (pending === undefined) return true
+    const parties =
+      owner.routes.of(content.subject).servers.find(({ queue }) => queue === group)?.parties ?? ([] as readonly Party[])
+    const servers = [...new Set(partiesFor(from, parties))].map((party): Server => ({ party, queue: group }))
+    const first = choose(owner, servers)
+    if (first?.party === undefined) return false
+    const passed = this.passed.get(from) ?? new Map<number, () => void>()
+    if (passed.has(id)) throw new EarshotError("EPROTO", "a request with a number that is in use")
+    this.passed.set(from, passed)
+    const answer = (flags: number, frames: readonly Uint8Array[]): void => {
+      passed.delete(id)
+      from.tellCounted([numbered(Kind.REPLY, flags, id), ...frames])
+    }
+    if (passed.size >= MAX_PASSED) {
+      answer(FAILED, owner.answering.failed(new EarshotError("BUSY", "too many requests are under way")))
+      return true
+    }
+    const attempt = (server: Server, left: readonly Server[]): void => {
+      const others = left.filter((each) => each !== server)
+      const pending = owner.asking.ask(server, content.subject, message.slice(1), numberAt(head, 6), false, {
+        resolve: (_content, _from, frames) => answer(0, frames),
+        reject: (error, frames) => answer(FAILED, frames ?? owner.answering.failed(error)),
+        refuse: (error) => {
+          const next = choose(owner, others)
+          if (next === undefined || !passed.has(id)) answer(FAILED, owner.answering.failed(error))
+          else attempt(next, others)
+        },
+      })
+      passed.set(id, () => pending !== undefined && owner.asking.takeBack(pending))
+    }
     from.tell([numbered(Kind.ACCEPT, 0, id)])
-    let passed = this.passed.get(from)
-    if (passed === undefined) this.passed.set(from, (passed = new Map()))
-    passed.set(id, () => owner.asking.takeBack(pending))
+    attempt(first, servers)
     return true
   }
 
@@ -158,22 +188,15 @@ export class Relay implements Wishes {
     return true
   }
 
-  private partiesFor(from: Member, parties: readonly Party[]): Party[] {
-    return parties.filter((party) => party !== from && (from.leaf || party === undefined || party.leaf))
+  /** It is announced: a leaf's to members, everybody's to leaves. */
+  private show(wish: Wish): void {
+    if (wish.member?.leaf === true) this.owner.interest.carry(wish)
+    this.union?.add(wish)
   }
 
-  private choose(parties: readonly Party[], group: string | undefined): Server | undefined {
-    const { groups, clock } = this.owner
-    const able = parties.filter((party) => party === undefined || (party.linked && !party.draining))
-    const open = able.filter((party) => groups.open(party, group))
-    const from = open.length > 0 ? open : able
-    if (from.length === 0) return undefined
-    return { party: from[Math.floor(clock.random() * from.length)], queue: group }
-  }
-
-  private wants(leaf: Member, group: string): boolean {
-    for (const { member, queue } of this.wishes) if (member === leaf && queue === group) return true
-    return false
+  private hide(wish: Wish): void {
+    if (wish.member?.leaf === true) this.owner.interest.drop(wish)
+    this.union?.remove(wish)
   }
 
   private post(member: Member, message: Message): boolean {
@@ -184,6 +207,7 @@ export class Relay implements Wishes {
   }
 }
 
-function groupOf(route: Route, group: string): readonly Party[] {
-  return route.groups.find(({ name }) => name === group)?.parties ?? []
+/** One hop: what comes from a member goes to us and our own leaves only. */
+function partiesFor(from: Member, parties: readonly Party[]): Party[] {
+  return parties.filter((party) => party !== from && (from.leaf || party === undefined || party.leaf))
 }

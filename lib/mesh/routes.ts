@@ -4,12 +4,16 @@ import type { Member } from "./member.ts"
 import { checkSubject } from "./subject.ts"
 import { SubjectTable } from "./subject-table.ts"
 
+/** How often one party is among those of whom one is drawn. */
+const MOST = 32
+
 /** A member, or ourselves. */
 export type Party = Member | undefined
 
 /** Those of whom one gets each message. */
 export interface Group {
   readonly name: string
+  /** Each as often as it is to be drawn: a relay for the leaves behind it, too. */
   readonly parties: readonly Party[]
 }
 
@@ -49,11 +53,11 @@ function derive(wishes: readonly Wish[], subject: string): Route {
   checkSubject(subject)
   const plain = new Set<Party>()
   const watching = new Set<Party>()
-  const groups = new Map<string, Set<Party>>()
-  const servers = new Map<string | undefined, Set<Party>>()
-  for (const { member, queue, responds } of wishes) {
-    if (responds) put(servers, queue, member)
-    if (queue !== undefined) put(groups, queue, member)
+  const groups = new Map<string, Map<Party, number>>()
+  const servers = new Map<string | undefined, Map<Party, number>>()
+  for (const { member, queue, responds, weight } of wishes) {
+    if (responds) put(servers, queue, member, weight)
+    if (queue !== undefined) put(groups, queue, member, weight)
     else {
       plain.add(member)
       if (!responds) watching.add(member)
@@ -62,18 +66,29 @@ function derive(wishes: readonly Wish[], subject: string): Route {
   return {
     plain: others(plain),
     ownPlain: plain.has(undefined),
-    groups: [...groups].map(([name, parties]) => ({ name, parties: [...parties] })),
+    groups: [...groups].map(([name, parties]) => ({ name, parties: draw(parties) })),
     watching: others(watching),
     ownWatching: watching.has(undefined),
-    servers: [...servers].map(([queue, parties]) => ({ queue, parties: [...parties] })),
+    servers: [...servers].map(([queue, parties]) => ({ queue, parties: draw(parties) })),
     empty: plain.size === 0 && groups.size === 0,
   }
 }
 
-function put<Key>(sets: Map<Key, Set<Party>>, key: Key, party: Party): void {
-  const set = sets.get(key)
-  if (set === undefined) sets.set(key, new Set([party]))
-  else set.add(party)
+function put<Key>(maps: Map<Key, Map<Party, number>>, key: Key, party: Party, weight: number): void {
+  const map = maps.get(key)
+  if (map === undefined) maps.set(key, new Map([[party, weight]]))
+  else map.set(party, Math.max(weight, map.get(party) ?? 0))
+}
+
+/** The heaviest at most MOST times. */
+function draw(weights: ReadonlyMap<Party, number>): Party[] {
+  let heaviest = 1
+  for (const weight of weights.values()) heaviest = Math.max(heaviest, weight)
+  if (heaviest === 1) return [...weights.keys()]
+  const scale = Math.min(1, MOST / heaviest)
+  return [...weights].flatMap(([party, weight]) =>
+    new Array<Party>(Math.max(1, Math.round(weight * scale))).fill(party),
+  )
 }
 
 function others(parties: Set<Party>): Member[] {

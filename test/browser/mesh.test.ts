@@ -84,9 +84,7 @@ t.test("a page subscribes, publishes, serves and asks", { skip }, async (t) => {
     [...other.members.values()].map(({ name, leaf }) => [name, leaf]),
     [["relay", false]],
   )
-  t.strictSame(await page.evaluate("[...mesh.members.values()].map(({ name, leaves }) => [name, leaves])"), [
-    ["relay", 1],
-  ])
+  t.strictSame(await page.evaluate("[...mesh.members.values()].map(({ name }) => name)"), ["relay"])
 
   const receipt = await other.publish("news.today", "hello")
   t.equal(receipt.sent, 1, "a relay counts as one")
