@@ -28,8 +28,12 @@ export const STUFFED: number = 2 * MARK_BYTES
 /** Messages, and bytes, that wait on a link whose member reads nothing, though none may be dropped: then it ends. */
 const MOST = 131_072
 const MOST_BYTES = 4 * MARK_BYTES
-/** ms that one attempt to dial may take, and a handshake. */
+/** ms that one attempt to dial may take, and a handshake with somebody who has come. */
 const PATIENCE = 5000
+/** ms that the handshake with a listener may take: many may have come to it at once, and each who gives up comes again. */
+const QUEUEING = 20_000
+/** Connections that wait to be accepted: all members of a mesh may begin at once. */
+const BACKLOG = 4096
 
 class EndPattern implements Pattern {
   readonly type: SocketType
@@ -66,10 +70,10 @@ export class Ends {
 
   constructor(clock: Clock, transports: Transports, owner: EndsOwner, maxMessageSize: number) {
     this.transports = transports
-    const make = (type: SocketType, accepts: SocketType): Core =>
-      new Core(clock, transports, settingsOf(maxMessageSize), () => new EndPattern(type, accepts, owner))
-    this.listening = make("ROUTER", "DEALER")
-    this.dialling = make("DEALER", "ROUTER")
+    const make = (type: SocketType, accepts: SocketType, handshake: number): Core =>
+      new Core(clock, transports, settingsOf(maxMessageSize, handshake), () => new EndPattern(type, accepts, owner))
+    this.listening = make("ROUTER", "DEALER", PATIENCE)
+    this.dialling = make("DEALER", "ROUTER", QUEUEING)
     for (const core of [this.listening, this.dialling])
       core.events.on("peer:leave", ({ peer, error }) => error?.code === "ETIMEDOUT" && this.silent.add(peer))
   }
@@ -98,12 +102,13 @@ export class Ends {
   }
 }
 
-function settingsOf(maxMessageSize: number): Settings {
+function settingsOf(maxMessageSize: number, handshake: number): Settings {
   const settings = standardSettings()
   setOption(settings, "immediate", true)
   setOption(settings, "reconnectInterval", -1)
   setOption(settings, "connectTimeout", PATIENCE)
-  setOption(settings, "handshakeInterval", PATIENCE)
+  setOption(settings, "handshakeInterval", handshake)
+  setOption(settings, "backlog", BACKLOG)
   // Who is alive is the mesh's to ask (pulse.ts); who was asked knows from the PING's time-to-live.
   setOption(settings, "heartbeatInterval", 0)
   setOption(settings, "sendHighWaterMark", MARK)

@@ -28,8 +28,14 @@ const STAGGER = 250
 /** ms to wait before another attempt: a random time up to the first, doubled with each failure up to the second. */
 const FIRST_PAUSE = 100
 const LONGEST_PAUSE = 2000
-/** Members dialled at a time. */
-const AT_ONCE = 64
+/**
+ * Members dialled at a time. Few: where many members of one machine find each other at once, more of them only make each
+ * other wait, until none is done in time and all begin anew.
+ */
+const AT_ONCE = 4
+/** With those none of whose addresses has taken a connection within so many ms: perhaps nobody is there. */
+const SILENCE = 500
+const WITH_SILENT = 64
 /** ms for which an address is left alone where somebody else was found. */
 const BAN = 60_000
 /** ms after which one who was not heard of again is given up. */
@@ -54,6 +60,10 @@ interface Attempt {
   readonly left: string[]
   readonly open: Set<Connection>
   stagger: Timer | undefined
+  /** Until it is looked at whether anybody is there. */
+  readonly silence: Timer
+  /** Nobody seems to be there. */
+  silent: boolean
   /** The connection that leads to a member. */
   winner: Connection | undefined
   /** Who that is. */
@@ -72,6 +82,8 @@ export class Reach {
   private readonly waiters = new Map<string, (() => void)[]>()
   private readonly bans = new Map<string, number>()
   private running = 0
+  /** Of those that run. */
+  private silent = 0
   private stopped = false
 
   constructor(clock: Clock, owner: ReachOwner) {
@@ -220,23 +232,47 @@ export class Reach {
     }
   }
 
+  private get busy(): boolean {
+    return this.running - this.silent >= AT_ONCE || this.running >= WITH_SILENT
+  }
+
   private start(target: Target): void {
-    if (this.running >= AT_ONCE) {
+    if (this.busy) {
       this.waiting.add(target)
       return
     }
     this.running++
+    const { clock } = this
     const attempt: Attempt = {
       target,
       left: target.endpoints.filter((endpoint) => this.usable(endpoint)),
       open: new Set(),
       stagger: undefined,
+      // What has come in meanwhile is read before that is judged.
+      silence: clock.timeout(() => clock.immediate(() => this.listen(attempt)), SILENCE),
+      silent: false,
       winner: undefined,
       found: undefined,
       deserted: true,
     }
     target.attempt = attempt
     this.next(attempt)
+  }
+
+  /** Nobody there so far: another may be dialled meanwhile. */
+  private listen(attempt: Attempt): void {
+    if (attempt.target.attempt !== attempt) return
+    for (const { pipe } of attempt.open) if (pipe !== undefined) return
+    attempt.silent = true
+    this.silent++
+    this.startNext()
+  }
+
+  private startNext(): void {
+    const [next] = this.waiting
+    if (next === undefined || this.busy) return
+    this.waiting.delete(next)
+    this.start(next)
   }
 
   private next(attempt: Attempt): void {
@@ -313,11 +349,10 @@ export class Reach {
       this.waiters.delete(attempt.found)
       for (const waiter of waiters ?? []) waiter()
     }
+    attempt.silence.cancel()
     this.running--
-    const [next] = this.waiting
-    if (next !== undefined) {
-      this.waiting.delete(next)
-      this.start(next)
-    } else if (this.idle) this.owner.onIdle()
+    if (attempt.silent) this.silent--
+    this.startNext()
+    if (this.idle) this.owner.onIdle()
   }
 }
