@@ -7,6 +7,7 @@ import { idle } from "./questions/idle.mjs"
 import { latency } from "./questions/latency.mjs"
 import { matching } from "./questions/matching.mjs"
 import { memory } from "./questions/memory.mjs"
+import { meshCrowd } from "./questions/mesh-crowd.mjs"
 import { mesh } from "./questions/mesh.mjs"
 import { size } from "./questions/size.mjs"
 import { startup } from "./questions/startup.mjs"
@@ -44,7 +45,21 @@ const { values: options } = parseArgs({
 const quick = options.quick
 const pairs = Number(options.pairs ?? (quick ? 3 : 7))
 const seconds = Number(options.seconds ?? (quick ? 0.5 : 1))
-const questions = [throughput, latency, fanout, webSocket, mesh, matching, subjects, storm, memory, idle, startup, size]
+const questions = [
+  throughput,
+  latency,
+  fanout,
+  webSocket,
+  mesh,
+  meshCrowd,
+  matching,
+  subjects,
+  storm,
+  memory,
+  idle,
+  startup,
+  size,
+]
 const contests = questions.flatMap((question) => question({ quick, seconds, pairs }))
 
 const title = (row) => `${row.name} ${row.theirs ?? ""}`

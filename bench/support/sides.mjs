@@ -31,14 +31,16 @@ export const names = {
 
 let libzmqProblem
 
-/** Starts `role` of a side. Throws Missing where the side is not there. */
-export function start(side, role, args = {}, flags = []) {
+/** Starts `role` of a side. `flags`: of Node; `before`: words in front of the command. Throws Missing where the side is not there. */
+export function start(side, role, args = {}, flags = [], before = []) {
   const words = [role, ...Object.entries(args).map(([key, value]) => `${key}=${value}`)]
   if (side === "libzmq") {
     if (libzmqProblem !== undefined) throw new Missing(libzmqProblem)
     return new Child(join(built, "libzmq"), words)
   }
-  return new Child(process.execPath, [...flags, ...profiler(role), join(bench, "sides", `${side}.mjs`), ...words])
+  const program = join(bench, "sides", `${side}.mjs`)
+  const [command, ...rest] = [...before, process.execPath, ...flags, ...profiler(role), program, ...words]
+  return new Child(command, rest)
 }
 
 function profiler(role) {
