@@ -251,6 +251,50 @@ t.test("the environment variables", async (t) => {
   t.strictSame([...new Set(section!.match(/\bEARSHOT_[A-Z_]+\b/g))].sort(), [...read].sort())
 })
 
+t.test("the limits of the mesh", async (t) => {
+  const [section] = /^### Limits of the mesh\n[\s\S]*?^### /m.exec(readme)!
+  const MiB = 1024 * 1024
+  const limits: readonly (readonly [file: string, name: string, value: number, row: RegExp])[] = [
+    ["subject", "MAX_SUBJECT", 1024, /a subject, a pattern \| 1,024 characters, 64 tokens/],
+    ["subject", "MAX_TOKENS", 64, /a subject, a pattern \| 1,024 characters, 64 tokens/],
+    ["wire", "MAX_GROUP", 255, /queue group \| 255 bytes/],
+    ["introduction", "MAX_META", 8192, /`meta` \| 8 KiB/],
+    ["msgpack-scan", "MAX_DEPTH", 64, /64 levels, 1,048,576 objects/],
+    ["msgpack-scan", "MAX_OBJECTS", 1_048_576, /64 levels, 1,048,576 objects/],
+    ["ends", "MARK", 8192, /link to one member \| 8,192 messages, 16 MiB/],
+    ["ends", "MARK_BYTES", 16 * MiB, /link to one member \| 8,192 messages, 16 MiB/],
+    ["ends", "MOST", 131_072, /reads nothing \| 131,072 messages or 64 MiB/],
+    ["replay", "KEPT", 4096, /acknowledged it \| 4,096 messages, 1 MiB, 30 s \(a leaf 2 min\)/],
+    ["replay", "KEPT_BYTES", MiB, /acknowledged it \| 4,096 messages, 1 MiB, 30 s \(a leaf 2 min\)/],
+    ["lost", "KEEP", 30_000, /acknowledged it \| 4,096 messages, 1 MiB, 30 s \(a leaf 2 min\)/],
+    ["lost", "KEEP_LEAF", 120_000, /acknowledged it \| 4,096 messages, 1 MiB, 30 s \(a leaf 2 min\)/],
+    ["outgoing", "MAX_EARLY", 1000, /settled \| 1,000 messages, 8 MiB/],
+    ["outgoing", "MAX_EARLY_BYTES", 8 * MiB, /settled \| 1,000 messages, 8 MiB/],
+    ["asking", "MAX_PENDING", 65_536, /65,536 asked; 65,536 accepted, 16,384 of one member/],
+    ["answering", "MAX_CALLS", 65_536, /65,536 asked; 65,536 accepted, 16,384 of one member/],
+    ["answering", "MAX_CALLS_EACH", 16_384, /65,536 asked; 65,536 accepted, 16,384 of one member/],
+    ["many-requests", "MOST_BYTES", 64 * MiB, /wait to be read \| 64 MiB/],
+    ["interest", "MAX_INTEREST", 65_535, /65,535 different ones/],
+    ["pulse", "INTERVAL", 2000, /a ping every 2 s, gone after 6 s/],
+    ["pulse", "BOUND", 6000, /a ping every 2 s, gone after 6 s/],
+    ["reach", "AT_ONCE", 4, /dialling \| 4 members at a time, 64 where nobody answers/],
+    ["reach", "WITH_SILENT", 64, /dialling \| 4 members at a time, 64 where nobody answers/],
+    ["ends", "PATIENCE", 5000, /at most 5 s, a handshake 20 s/],
+    ["ends", "QUEUEING", 20_000, /at most 5 s, a handshake 20 s/],
+  ]
+  for (const [file, name, value, row] of limits) {
+    const source = readFileSync(join(root, `lib/mesh/${file}.ts`), "utf8")
+    const [, written] = new RegExp(`const ${name}(?:: number)? = (.+)`).exec(source) ?? []
+    const factors = written?.split(" * ").map((factor) => Number(factor.replaceAll("_", "")))
+    t.equal(
+      factors?.reduce((a, b) => a * b),
+      value,
+      `${name} of ${file}.ts: say it in the table, too`,
+    )
+    t.match(section, row)
+  }
+})
+
 t.test("words that promise too much", async (t) => {
   for (const file of ["README.md", "lib/README.md", "lib/mesh/PROTOCOL.md"])
     t.notMatch(readFileSync(join(root, file), "utf8"), /exactly[\s-]+once/i, file)
