@@ -8,6 +8,7 @@ import { latency } from "./questions/latency.mjs"
 import { matching } from "./questions/matching.mjs"
 import { memory } from "./questions/memory.mjs"
 import { meshCrowd } from "./questions/mesh-crowd.mjs"
+import { meshIdle } from "./questions/mesh-idle.mjs"
 import { mesh } from "./questions/mesh.mjs"
 import { size } from "./questions/size.mjs"
 import { startup } from "./questions/startup.mjs"
@@ -51,6 +52,7 @@ const questions = [
   fanout,
   webSocket,
   mesh,
+  meshIdle,
   meshCrowd,
   matching,
   subjects,

@@ -11,7 +11,8 @@ const entry = new URL("../../dist/lib/mesh/index.js", import.meta.url)
 if (!existsSync(entry)) missing("not built")
 const { Mesh, seeds } = await import(entry)
 
-const PROCESSES = 4
+/** Node takes one connection a turn of its loop: the more members share a loop, the longer a storm of them takes. */
+const PROCESSES = 8
 /** ms for which an idle crowd is looked at, and before that left alone. */
 const IDLE = 10_000
 const QUIET = 10_000

@@ -112,6 +112,7 @@ await play({
 
   // A process that holds nothing but a timer: what an idle Node costs by itself.
   async bare() {
+    await settle()
     say({ ready: true })
     setTimeout(() => {}, 2 ** 31 - 1)
     await new Promise(() => {})
