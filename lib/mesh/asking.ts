@@ -9,7 +9,6 @@ import { decodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
-import { observe } from "./groups.ts"
 import type { Member } from "./member.ts"
 import type { Outgoing } from "./outgoing.ts"
 import type { Party, Route } from "./routes.ts"
@@ -151,6 +150,7 @@ export class Asking {
     if (party === undefined) {
       this.pending.set(id, pending)
       pending.accepted = true
+      context.groups.asked(party)
       pending.abort = this.answering.askOwn(subject, frames, queue, remaining, {
         reply: (content, frames) => this.settle(id, undefined, content, frames),
         fail: (code, text) => this.fail(id, code, text),
@@ -164,7 +164,7 @@ export class Asking {
       return fail(new EarshotError("TOO_LARGE", (error as Error).message, error))
     }
     if (sent) {
-      party.outstanding++
+      context.groups.asked(party)
       this.pending.set(id, pending)
       return pending
     }
@@ -228,7 +228,7 @@ export class Asking {
   private settle(id: number, party: Party, content: Content, frames: readonly Uint8Array[]): void {
     const pending = this.pending.get(id)
     if (pending === undefined || !this.finish(pending)) return
-    if (party !== undefined) observe(party, this.context.clock.now() - pending.began)
+    this.context.groups.answered(party, this.context.clock.now() - pending.began)
     pending.resolve(content, party ?? this.context.self, frames)
   }
 
@@ -253,7 +253,7 @@ export class Asking {
 
   private finish(pending: Pending): boolean {
     if (!this.pending.delete(pending.id)) return false
-    if (pending.server.party !== undefined) pending.server.party.outstanding--
+    this.context.groups.over(pending.server.party)
     if (this.pending.size === 0) this.context.onLess()
     return true
   }

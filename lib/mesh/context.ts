@@ -14,6 +14,7 @@ import type { Outgoing } from "./outgoing.ts"
 import type { Relay } from "./relay.ts"
 import type { Routes } from "./routes.ts"
 import type { Sampling } from "./sample.ts"
+import type { Syncs } from "./syncs.ts"
 
 export interface Context {
   readonly clock: Clock
@@ -27,6 +28,7 @@ export interface Context {
   readonly outgoing: Outgoing
   readonly calls: Calls
   readonly sampling: Sampling
+  readonly syncs: Syncs
   readonly codecs: Codecs
   /** For contents that we made ourselves. */
   readonly reading: ContentContext

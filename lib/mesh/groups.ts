@@ -1,18 +1,31 @@
 /** Who of a queue group gets a message: the better of two drawn at random, of those that have room. */
 import type { Clock } from "../clock.ts"
-import type { Member } from "./member.ts"
 import type { Party } from "./routes.ts"
 
+/** What one member, or we ourselves, have been asked, and how long answers take. */
+export interface Load {
+  /** Asked, and not answered. */
+  outstanding: number
+  /** ms that answers take: the peak-sensitive moving average. 0: not known. */
+  latency: number
+  /** When that was measured, on the clock. */
+  measured: number
+}
+
 /** What is known of our own share in groups. */
-export interface OwnLoad {
+export interface OwnLoad extends Load {
   /** All our subscriptions of that group are full, or there are none. */
   full(group: string): boolean
-  outstanding: number
-  latency: number
 }
 
 /** Weight of the newest measurement, where it is not a peak. */
 const SMOOTHING = 0.2
+/** ms in which what was measured loses most of its weight, so that one who was slow once is tried again. */
+const DECAY = 10_000
+/** Nobody is that much faster, in ms. */
+const LEAST = 0.01
+/** Draws before all are looked at. */
+const DRAWS = 4
 
 export class Groups {
   private readonly clock: Clock
@@ -31,34 +44,52 @@ export class Groups {
 
   /** Undefined for ourselves, null where nobody has room. `not`: who has refused already. */
   pick(parties: readonly Party[], group: string, not?: ReadonlySet<Party>): Party | null {
-    const { length } = parties
-    let first: Party | null = null
-    let seen = 0
-    // One pass over a random rotation finds two that are open, whoever is not.
-    const start = Math.floor(this.clock.random() * length)
-    for (let i = 0; i < length && seen < 2; i++) {
-      const party = parties[(start + i * STRIDE(length)) % length]
-      if (not?.has(party) === true || !this.open(party, group)) continue
-      first = seen++ === 0 || first === null ? party : this.better(first, party)
-    }
-    return first
+    const fits = (party: Party): boolean => not?.has(party) !== true && this.open(party, group)
+    const first = this.draw(parties, fits)
+    if (first === null || parties.length === 1) return first
+    const second = this.draw(parties, (party) => party !== first && fits(party))
+    return second === null ? first : this.better(first, second)
   }
 
-  /** The one with less to do: what it has been asked and not answered, times how long it takes. */
+  /** The one with less to do: what it has been asked and not answered, times how long it takes. The first of equals. */
   better(a: Party, b: Party): Party {
-    return this.score(b) < this.score(a) ? b : a
+    const [first, second] = [a ?? this.own, b ?? this.own]
+    // Who is new is taken to be as fast as the other.
+    const known = first.latency > 0 && second.latency > 0
+    const score = (load: Load): number => (load.outstanding + 1) * (known ? this.latencyOf(load) : 1)
+    return score(second) < score(first) ? b : a
   }
 
-  private score(party: Party): number {
-    const { outstanding, latency } = party ?? this.own
-    return (outstanding + 1) * Math.max(latency, 0.01)
+  /** A request is on its way to it. */
+  asked(party: Party): void {
+    ;(party ?? this.own).outstanding++
   }
-}
 
-/** Steps that meet everybody and don't favour neighbours: 1 where the length is a multiple of 7. */
-const STRIDE = (length: number): number => (length % 7 === 0 ? 1 : 7)
+  /** Nothing more is waited for. */
+  over(party: Party): void {
+    ;(party ?? this.own).outstanding--
+  }
 
-/** The peak-sensitive moving average of latencies, in ms: up at once, down slowly. */
-export function observe(load: Member | OwnLoad, ms: number): void {
-  load.latency = ms > load.latency ? ms : load.latency + (ms - load.latency) * SMOOTHING
+  /** It has answered after so many ms: its average goes up at once, down slowly. */
+  answered(party: Party, ms: number): void {
+    const load = party ?? this.own
+    const latency = this.latencyOf(load)
+    load.latency = Math.max(LEAST, ms > latency ? ms : latency + (ms - latency) * SMOOTHING)
+    load.measured = this.clock.now()
+  }
+
+  private latencyOf({ latency, measured }: Load): number {
+    return Math.max(LEAST, latency * Math.exp((measured - this.clock.now()) / DECAY))
+  }
+
+  /** One of those that fit, each as likely as any other. */
+  private draw(parties: readonly Party[], fits: (party: Party) => boolean): Party | null {
+    const { clock } = this
+    for (let i = 0; i < DRAWS && parties.length > 0; i++) {
+      const party = parties[Math.floor(clock.random() * parties.length)]
+      if (fits(party)) return party
+    }
+    const left = parties.filter(fits)
+    return left.length === 0 ? null : left[Math.floor(clock.random() * left.length)]
+  }
 }

@@ -4,7 +4,7 @@ import type { Message } from "../contract.ts"
 import type { Transports } from "../endpoint.ts"
 import { EarshotError } from "../errors.ts"
 import { Events } from "../events.ts"
-import { Answering, Failure } from "./answering.ts"
+import { Answering, Failure, failureOf } from "./answering.ts"
 import { Asking } from "./asking.ts"
 import { Calls } from "./calls.ts"
 import { Codecs } from "./codecs.ts"
@@ -78,6 +78,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   onLess: () => void = () => {}
   outstanding = 0
   latency = 0
+  measured = 0
   private introduced: Introduction | undefined
   private settling: Settling | undefined
   private stopReporting: () => void = () => {}
@@ -198,7 +199,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   fail(error: unknown, subject?: string): void {
     this.counters.errors++
-    const wrapped = error instanceof Error ? error : new Error(String(error))
+    const wrapped = error instanceof Error ? error : new Error(failureOf(error).text)
     this.events.emit("error", subject === undefined ? { error: wrapped } : { error: wrapped, subject })
   }
 
@@ -219,15 +220,19 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.clock.hold()
   }
 
-  onClose(subscription: Subscription): void {
-    if (!this.subscriptions.delete(subscription)) return
+  onStop(subscription: Subscription): void {
+    if (!this.subscriptions.has(subscription)) return
     this.local.remove(subscription)
     this.interest.release(subscription)
-    this.clock.release()
   }
 
-  onThrow(subscription: Subscription, error: unknown): void {
+  onClose(subscription: Subscription): void {
+    if (this.subscriptions.delete(subscription)) this.clock.release()
+  }
+
+  onThrow(subscription: Subscription, error: unknown, message: MeshMessage): void {
     this.fail(error, subscription.pattern)
+    message.reply?.(failureOf(error))
   }
 
   onDrop(subscription: Subscription, reason: MeshDropReason, message: MeshMessage): void {

@@ -61,8 +61,9 @@ export class Member implements MemberInfo {
   readonly full: Set<string> = new Set()
   /** Requests it was asked and has not answered. */
   outstanding = 0
-  /** ms that answers take, see groups.ts. */
+  /** ms that answers take, and when that was measured: see groups.ts. */
   latency = 0
+  measured = 0
   /** For the contents that come from it. */
   readonly reading: ContentContext
   /** The link's queue has refused, and has had no room since. */

@@ -12,6 +12,7 @@ import { ONE_WAITS, Tally, allSent, resolved, type Receipt } from "./receipt.ts"
 import type { Party, Route } from "./routes.ts"
 import { checkSubject } from "./subject.ts"
 import { Waiting, type OnFull } from "./waiting.ts"
+import { Work, type Given } from "./work.ts"
 import { COPY_HEAD, Kind, PLAIN_HEAD, groupHead, nameAt, numberAt, publishHead } from "./wire.ts"
 
 /** How one message is published. */
@@ -57,6 +58,7 @@ export class Outgoing {
   published = 0
   private readonly context: Context
   private readonly waiting: Waiting
+  private readonly work: Work
   private readonly early = new Ring<Early>()
   private earlyBytes = 0
   private readonly own: (() => void)[] = []
@@ -65,12 +67,13 @@ export class Outgoing {
 
   constructor(context: Context) {
     this.context = context
-    this.waiting = new Waiting(context, (group, frames, subject, not) => this.give(group, frames, subject, not))
+    this.waiting = new Waiting(context)
+    this.work = new Work(context, (group, frames, subject, not) => this.give(group, frames, subject, not))
   }
 
   /** Messages that wait for the mesh to settle, or for room. */
   get held(): number {
-    return this.early.length + this.waiting.size
+    return this.early.length + this.waiting.size + this.work.size
   }
 
   /** The fast path: nothing is waited for, no promise is made. */
@@ -140,7 +143,7 @@ export class Outgoing {
     const frames = message.slice(1)
     const { subject } = decodeContent(frames, 0, member.reading)
     if (subject === "") throw new EarshotError("EPROTO", "a message without a subject")
-    void this.waiting.enqueue(nameAt(message[0]!, 2), frames, subject, member)
+    void this.work.enqueue(nameAt(message[0]!, 2), frames, subject, { by: member })
   }
 
   onRoom(member: Member): void {
@@ -149,7 +152,7 @@ export class Outgoing {
 
   /** A group has room again somewhere. */
   onFree(group: string): void {
-    this.waiting.onFree(group)
+    this.work.onFree(group)
   }
 
   /** Its link is lost: who waits for its word waits in vain. */
@@ -174,6 +177,7 @@ export class Outgoing {
       done?.(tally.done())
     }
     this.waiting.close()
+    this.work.close()
     for (const [id, confirmation] of this.confirmations) {
       confirmation.unconfirmed += confirmation.awaited.size
       confirmation.awaited.clear()
@@ -275,7 +279,7 @@ export class Outgoing {
         const names = picked.get(party)
         if (names === undefined) picked.set(party, [name])
         else names.push(name)
-      } else if (onFull === "wait" && waits !== undefined) waits.push(this.waiting.enqueue(name, frames, subject))
+      } else if (onFull === "wait" && waits !== undefined) waits.push(this.work.enqueue(name, frames, subject))
       else {
         tally.drop("busy")
         context.drop("busy", 1, sizeOf(frames), { subject })
@@ -298,10 +302,9 @@ export class Outgoing {
     }
     const ownToo = ownPlain && echo
     if (ownToo || ownGroups.length > 0) {
-      const { local, self } = context
       const taken = this.deliverOwn((content) => {
-        if (ownToo) local.deliver(content, self, false)
-        for (const name of ownGroups) local.deliverTo(name, content, self, true)
+        if (ownToo) context.local.deliver(content, context.self, false)
+        for (const name of ownGroups) this.takeOwn(name, content, frames)
       }, frames)
       tally.add(taken ? "sent" : "full")
     }
@@ -325,19 +328,24 @@ export class Outgoing {
     this.account(member, posted, message)
   }
 
-  /** To one of a group that has room, but `not` to that one; null where nobody has, "gone" where the group is. */
-  private give(group: string, frames: readonly Uint8Array[], subject: string, not?: Member): Posted | null {
+  /** To one of a group that has room, but `not` to that one. */
+  private give(group: string, frames: readonly Uint8Array[], subject: string, not?: Party): Given {
     const { context } = this
     const parties = context.routes.of(subject).groups.find(({ name }) => name === group)?.parties
-    if (parties === undefined) {
-      context.drop("busy", 1, sizeOf(frames), { subject })
-      return "gone"
-    }
+    if (parties === undefined) return "nobody"
     const party = context.groups.pick(parties, group, not && new Set([not]))
-    if (party === null) return null
-    if (party !== undefined) return party.post([publishHead(false, [group], 0), ...frames])
-    this.deliverOwn((content) => context.local.deliverTo(group, content, context.self, true), frames)
-    return "sent"
+    if (party === null) return "busy"
+    if (party !== undefined) return { party, posted: party.post([publishHead(false, [group], 0), ...frames]) }
+    if (this.own.length >= MAX_OWN) return "busy"
+    this.deliverOwn((content) => this.takeOwn(group, content, frames), frames)
+    return { party, posted: "sent" }
+  }
+
+  /** For one of our own in a group; none may have room any more. */
+  private takeOwn(group: string, content: Content, frames: readonly Uint8Array[]): void {
+    const { local, self } = this.context
+    if (!local.deliverTo(group, content, self, false))
+      void this.work.enqueue(group, frames, content.subject, { by: undefined })
   }
 
   /** Our own subscribers get it when this turn's callback is done: never from inside `publish`. */

@@ -7,7 +7,7 @@ import { Kind, numberAt, numbered } from "./wire.ts"
 
 interface Sync {
   readonly awaited: Set<Member>
-  readonly timer: Timer
+  readonly timer: Timer | undefined
   readonly resolve: () => void
 }
 
@@ -38,6 +38,15 @@ export class Syncs {
     }).finally(() => this.clock.release())
   }
 
+  /** Calls back when these have read all that was sent to them before, or are lost, or the mesh is closed. */
+  after(members: readonly Member[], callback: () => void): void {
+    const awaited = new Set(members.filter(({ linked }) => linked))
+    if (awaited.size === 0) return callback()
+    const id = (this.last = (this.last % 0xffff_fffe) + 1)
+    this.open.set(id, { awaited, timer: undefined, resolve: callback })
+    for (const member of awaited) member.tell([numbered(Kind.SYNC, 0, id)])
+  }
+
   onSync(member: Member, head: Uint8Array): void {
     member.tell([numbered(Kind.SYNCED, 0, numberAt(head, 2))])
   }
@@ -54,7 +63,7 @@ export class Syncs {
 
   close(): void {
     for (const { timer, resolve } of this.open.values()) {
-      timer.cancel()
+      timer?.cancel()
       resolve()
     }
     this.open.clear()
@@ -63,7 +72,7 @@ export class Syncs {
   private leave(id: number, { awaited, timer, resolve }: Sync, member: Member): void {
     if (!awaited.delete(member) || awaited.size > 0) return
     this.open.delete(id)
-    timer.cancel()
+    timer?.cancel()
     resolve()
   }
 }

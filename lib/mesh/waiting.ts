@@ -1,6 +1,5 @@
-/** Messages that a member, or a queue group, has no room for: what `onFull` says is done with them. */
+/** Messages that a member has no room for: what `onFull` says is done with them. For queue groups see work.ts. */
 import { sizeOf } from "../bytes.ts"
-import type { Timer } from "../clock.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { Ring } from "../ring.ts"
@@ -11,11 +10,9 @@ import { Kind } from "./wire.ts"
 /** When a link is full. `wait`: `publish` resolves later. `conflate`: the newest of each subject. */
 export type OnFull = "drop" | "wait" | "drop-oldest" | "conflate" | "disconnect"
 
-/** Messages, and bytes, that wait for one member or one group. */
+/** Messages, and bytes, that wait for one member. */
 const MOST = 1000
 const MOST_BYTES = 8 * 1024 * 1024
-/** ms after which a group that had no room is looked at again: who gave something back may never have said to be full. */
-const AGAIN = 100
 
 interface Waiter {
   readonly frames: readonly Uint8Array[]
@@ -26,8 +23,6 @@ interface Waiter {
 class Line {
   readonly waiters = new Ring<Waiter>()
   bytes = 0
-  /** Of a group. */
-  timer: Timer | undefined
   get full(): boolean {
     return this.waiters.length >= MOST || this.bytes >= MOST_BYTES
   }
@@ -42,26 +37,20 @@ class Line {
   }
 }
 
-type Give = (group: string, frames: readonly Uint8Array[], subject: string, not?: Member) => Posted | null
-
 export class Waiting {
   private readonly context: Context
-  /** To one of a group, but `not` to that one; null where nobody has room. */
-  private readonly give: Give
   private readonly members = new Map<Member, Line>()
-  private readonly groups = new Map<string, Line>()
   /** Of messages that a newer one may replace. */
   private readonly subjects = new WeakMap<Message, string>()
 
-  constructor(context: Context, give: Give) {
+  constructor(context: Context) {
     this.context = context
-    this.give = give
   }
 
   /** Messages that wait. */
   get size(): number {
     let size = 0
-    for (const lines of [this.members, this.groups]) for (const { waiters } of lines.values()) size += waiters.length
+    for (const { waiters } of this.members.values()) size += waiters.length
     return size
   }
 
@@ -80,25 +69,6 @@ export class Waiting {
     return this.replaceOldest(member, message)
   }
 
-  /** For a group in which nobody has room now, or `not` who gave it back. Resolves when it was handed to somebody. */
-  enqueue(group: string, frames: readonly Uint8Array[], subject: string, not?: Member): Promise<Posted> {
-    return new Promise((resolve) => {
-      let line = this.groups.get(group)
-      if (line === undefined) {
-        // Somebody else may have room for what was returned.
-        const posted = this.give(group, frames, subject, not)
-        if (posted !== null && posted !== "full") return resolve(posted)
-        this.groups.set(group, (line = new Line()))
-      }
-      if (line.full) {
-        this.context.drop("busy", 1, sizeOf(frames), { subject })
-        return resolve("full")
-      }
-      line.push({ frames, subject, resolve })
-      this.again(group, line)
-    })
-  }
-
   onRoom(member: Member): void {
     const line = this.members.get(member)
     if (line === undefined) return
@@ -106,23 +76,10 @@ export class Waiting {
       const { frames } = line.waiters.peek()!
       const posted = member.post(frames as Message)
       if (posted === "full") return
+      if (posted === "too-large") this.context.drop(posted, 1, sizeOf(frames), { member })
       line.shift().resolve(posted)
     }
     this.members.delete(member)
-    this.context.onLess()
-  }
-
-  onFree(group: string): void {
-    const line = this.groups.get(group)
-    if (line === undefined) return
-    while (line.waiters.length > 0) {
-      const { frames, subject } = line.waiters.peek()!
-      const posted = this.give(group, frames, subject)
-      if (posted === null || posted === "full") return this.again(group, line)
-      line.shift().resolve(posted)
-    }
-    line.timer?.cancel()
-    this.groups.delete(group)
     this.context.onLess()
   }
 
@@ -132,23 +89,12 @@ export class Waiting {
   }
 
   close(): void {
-    for (const lines of [this.members, this.groups])
-      for (const line of lines.values()) {
-        line.timer?.cancel()
-        for (const { frames, subject, resolve } of line.waiters.drain()) {
-          this.context.drop("closed", 1, sizeOf(frames), { subject })
-          resolve("gone")
-        }
+    for (const line of this.members.values())
+      for (const { frames, subject, resolve } of line.waiters.drain()) {
+        this.context.drop("closed", 1, sizeOf(frames), { subject })
+        resolve("gone")
       }
     this.members.clear()
-    this.groups.clear()
-  }
-
-  private again(group: string, line: Line): void {
-    line.timer ??= this.context.clock.timeout(() => {
-      line.timer = undefined
-      this.onFree(group)
-    }, AGAIN)
   }
 
   private wait(member: Member, message: Message, subject: string): Promise<Posted> {

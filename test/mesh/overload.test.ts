@@ -2,8 +2,12 @@
 import { fork, type ChildProcess } from "node:child_process"
 import t, { type Test } from "tap"
 import type { MeshEvents } from "../../lib/mesh/events.ts"
+import { Groups, type OwnLoad } from "../../lib/mesh/groups.ts"
+import type { Member } from "../../lib/mesh/member.ts"
 import type { Mesh } from "../../lib/mesh/mesh.ts"
-import { member } from "../support/mesh-peer.ts"
+import { testMesh } from "../../lib/mesh/testing.ts"
+import { hubOf, member } from "../support/mesh-peer.ts"
+import { virtualClock } from "../support/virtual-clock.ts"
 
 t.jobs = 2
 
@@ -33,7 +37,7 @@ class Remote {
   async ask(command: string, argument: unknown = null): Promise<any> {
     const from = this.heard.length
     this.process.send({ [command]: argument })
-    return until(`${command}`, () => this.heard.slice(from).find((each) => command in each)?.[command])
+    return until(command, () => this.heard.slice(from).find((each) => command in each)?.[command])
   }
 
   stop(): void {
@@ -173,4 +177,188 @@ t.test("a stuck subscriber beside a fast one: what it misses is told when it is 
   t.equal(sum(drops), toSlow.dropped)
   t.ok(gaps.every(({ member, direction }) => member.name === "stuck" && direction === "sent"))
   t.notOk(fast.heard.some((each) => "gap" in each))
+})
+
+/** Members as far as picks know them. */
+const parties = (count: number): Member[] =>
+  Array.from({ length: count }, (_, i) => {
+    const party = {
+      id: `${i}`,
+      linked: true,
+      draining: false,
+      full: new Set(),
+      outstanding: 0,
+      latency: 0,
+      measured: 0,
+    }
+    return party as unknown as Member
+  })
+const NOBODY: OwnLoad = { full: () => true, outstanding: 0, latency: 0, measured: 0 }
+
+t.test("among equals each of a group is picked as often as any other, whoever else is full", async (t) => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const clock = virtualClock({ seed })
+    const groups = new Groups(clock, NOBODY)
+    const all = parties(1 + Math.floor(clock.random() * 20))
+    const open = new Set(all.filter(() => clock.random() < 0.4))
+    for (const party of all) {
+      if (open.has(party)) continue
+      if (clock.random() < 0.5) party.full.add("g")
+      else party.draining = true
+    }
+    const picks = new Map<Member, number>()
+    const EACH = 600
+    for (let i = 0; i < EACH * open.size; i++) {
+      const picked = groups.pick(all, "g")
+      picks.set(picked!, (picks.get(picked!) ?? 0) + 1)
+    }
+    if (open.size === 0) t.equal(groups.pick(all, "g"), null)
+    // Six standard deviations.
+    const far = [...open].filter((party) => Math.abs((picks.get(party) ?? 0) - EACH) > 6 * Math.sqrt(EACH))
+    t.strictSame(far, [], `seed ${seed}: ${open.size} of ${all.length}`)
+    t.equal(picks.size, open.size, "nobody else")
+  }
+})
+
+t.test(
+  "of two servers the faster is preferred, the newcomer not swamped, the one that was slow once tried again",
+  async (t) => {
+    await using net = await testMesh(["a", "b", "c"], { clock: "virtual", seed: 7 })
+    const { a, b, c } = net.mesh
+    const answers = { b: 0, c: 0 }
+    const serve = (mesh: Mesh, name: "b" | "c", ms: () => number) =>
+      mesh.serve("work", async () => {
+        answers[name]++
+        await new Promise<void>((resolve) => net.clock.timeout(resolve, ms()))
+      })
+    let slowness = 50
+    serve(b, "b", () => 5)
+    serve(c, "c", () => slowness)
+    await net.settle()
+    const ask = async (count: number): Promise<number> => {
+      answers.b = answers.c = 0
+      for (let i = 0; i < count; i++) await net.until(a.request("work"))
+      return answers.c / count
+    }
+    t.ok((await ask(300)) < 0.05, "one that takes ten times as long")
+    slowness = 5
+    await net.advance(60_000)
+    t.ok((await ask(300)) > 0.2, "it was tried again, and is as fast now")
+
+    const d = await net.join("d")
+    let most = 0
+    let running = 0
+    d.serve("work", async () => {
+      most = Math.max(most, ++running)
+      await new Promise<void>((resolve) => net.clock.timeout(resolve, 5))
+      running--
+    })
+    await net.settle()
+    await net.until(Promise.all(Array.from({ length: 90 }, () => a.request("work"))))
+    t.ok(most <= 60, `of 90 requests at once ${most} went to who had not been heard of`)
+  },
+)
+
+t.test("3,000 messages are shared by three equal members, ourselves among them; who drains gets none", async (t) => {
+  await using net = await testMesh(["a", "b", "c"], { clock: "virtual", seed: 3 })
+  const got = { a: 0, b: 0, c: 0 }
+  for (const name of ["a", "b", "c"] as const) net.mesh[name].subscribe("job", { queue: "q" }, () => void got[name]++)
+  await net.settle()
+  for (let i = 0; i < 3000; i++) t.equal(net.mesh.a.tryPublish("job", i).sent, 1)
+  await net.settle()
+  t.equal(got.a + got.b + got.c, 3000)
+  for (const count of Object.values(got)) t.ok(Math.abs(count - 1000) < 150, `${count} of 3,000`)
+
+  got.a = got.b = got.c = 0
+  net.mesh.b.serve("slow", () => new Promise((resolve) => net.clock.timeout(() => resolve(1), 3000)))
+  await net.settle()
+  const slow = net.mesh.a.request("slow")
+  await net.advance(1)
+  const drained = net.mesh.b.drain()
+  await net.advance(100)
+  for (let i = 0; i < 300; i++) net.mesh.a.tryPublish("job", i)
+  await net.until(drained)
+  t.equal(await slow, 1)
+  t.equal(got.b, 0)
+  t.equal(got.a + got.c, 300, "the others have it all")
+})
+
+t.test("behind a slow job at most as many wait as the worker wants to have waiting, be it our own", async (t) => {
+  for (const onFull of ["wait", "drop"] as const) {
+    await using net = await testMesh(["a", "b", "c"], { clock: "virtual" })
+    const done: number[] = []
+    let release!: () => void
+    const slow = new Promise<void>((resolve) => (release = resolve))
+    let busy: string | undefined
+    const waitsAt = new Map<string, number>()
+    const subs = ["a", "b", "c"].map((name) =>
+      net.mesh[name as "a"].subscribe("job", { queue: "q", concurrency: 1, prefetch: 1 }, async ({ data }) => {
+        if (data === -1) {
+          busy = name
+          await slow
+        } else await new Promise<void>((resolve) => net.clock.timeout(resolve, 1))
+        done.push(data)
+        waitsAt.set(name, (waitsAt.get(name) ?? 0) + 1)
+      }),
+    )
+    await net.settle()
+    const { a } = net.mesh
+    a.tryPublish("job", -1)
+    await net.advance(1)
+    const receipts = Array.from({ length: 300 }, (_, i) => a.publish("job", i, { onFull }))
+    await net.advance(10_000)
+    const most = subs["abc".indexOf(busy!)]!.stats()
+    t.ok(most.running === 1 && most.waiting <= 1, `${onFull}: ${most.waiting} wait behind the slow one`)
+    const { dropped = 0 } = { dropped: a.stats().dropped.busy?.count }
+    t.equal(done.length + most.waiting + dropped, 300, "the others are done")
+    if (onFull === "wait") t.equal(dropped, 0)
+    release()
+    await net.advance(1000)
+    t.equal(done.length + dropped, 301)
+    t.equal(new Set(done).size, done.length, "none twice")
+    const all = await Promise.all(receipts)
+    t.equal(all.filter((receipt) => receipt.sent === 1).length, 300 - dropped)
+    t.equal(hubOf(a).outgoing.held, 0)
+  }
+})
+
+t.test("work that waits goes to a worker that comes, and to one that subscribes anew", async (t) => {
+  await using net = await testMesh(["a", "b"], { clock: "virtual" })
+  const { a, b } = net.mesh
+  const stuck = b.subscribe("job", { queue: "q", prefetch: 0 }, () => new Promise(() => {}))
+  await net.settle()
+  a.tryPublish("job", 0)
+  await net.advance(1)
+  const receipt = a.publish("job", 1, { onFull: "wait" })
+  await net.advance(1000)
+  t.equal(hubOf(a).outgoing.held, 1, "nobody has room")
+  const c = await net.join("c")
+  const got: number[] = []
+  c.subscribe("job", { queue: "q" }, ({ data }) => void got.push(data))
+  t.match(await net.until(receipt), { sent: 1, dropped: 0 })
+  await net.advance(10)
+  t.strictSame(got, [1])
+  await c.close()
+
+  stuck.unsubscribe()
+  b.subscribe("job", { queue: "q" }, ({ data }) => void got.push(data))
+  await net.settle()
+  t.match(a.tryPublish("job", 2), { sent: 1, dropped: 0 }, "the group was full there, and is not any more")
+  await net.advance(10)
+  t.strictSame(got, [1, 2])
+
+  // Nobody is left in the group: it does not wait for ever.
+  const again = b.subscribe("other", { queue: "r", prefetch: 0 }, () => new Promise(() => {}))
+  await net.settle()
+  a.tryPublish("other", 0)
+  await net.advance(1)
+  const lost = a.publish("other", 1, { onFull: "wait" })
+  await net.advance(1)
+  t.equal(hubOf(a).outgoing.held, 1)
+  again.unsubscribe()
+  await net.settle()
+  await net.until(lost)
+  await net.advance(3000)
+  t.equal(hubOf(a).outgoing.held, 0)
+  t.equal(a.stats().dropped.busy?.count, 1)
 })
