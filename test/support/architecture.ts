@@ -38,7 +38,7 @@ const layers = {
   socket: /^lib\/[^/]+\.ts$/,
   pattern: /^patterns\/[^/]+\.ts$/,
   /** What transports share; a file beside them that is not a transport. */
-  transportShared: /^transports\/((net|reading|(link|names)\.node)\.ts$|websocket\/)/,
+  transportShared: /^transports\/((net|reading|(link|names)\.node)\.ts$|websocket\/|libp2p\/)/,
   transport: /^transports\/[^/]+\.ts$/,
 } as const
 
@@ -69,6 +69,12 @@ const adapters: Readonly<Record<string, string>> = {
   ws: "transports/websocket/library.node.ts",
   msgpackr: "lib/mesh/msgpack.ts",
   "bonjour-service": "lib/mesh/discovery/bonjour.node.ts",
+  libp2p: "transports/libp2p/library.ts",
+  "@libp2p/crypto": "transports/libp2p/library.ts",
+  "@libp2p/noise": "transports/libp2p/library.ts",
+  "@libp2p/tcp": "transports/libp2p/library.ts",
+  "@libp2p/yamux": "transports/libp2p/library.ts",
+  "@multiformats/multiaddr": "transports/libp2p/library.ts",
 }
 
 const builtins: ReadonlySet<string> = new Set(builtinModules)

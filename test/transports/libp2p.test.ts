@@ -1,0 +1,200 @@
+import t, { type Test } from "tap"
+import { systemClock } from "../../lib/clock.ts"
+import { libp2p } from "../../transports/libp2p.ts"
+import { transportConformance } from "../conformance/transport.ts"
+import { createNode, joined } from "../support/libp2p.ts"
+import { virtualClock } from "../support/virtual-clock.ts"
+import { Bench, options } from "./bench.ts"
+import { type End, turns } from "./recorder.ts"
+
+const STRANGER = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+const KIB = 1024
+const MIB = 1024 * KIB
+
+const [near, far] = await Promise.all([createNode([]), createNode()])
+systemClock.hold()
+t.teardown(async () => {
+  systemClock.release()
+  await Promise.all([near.stop(), far.stop()])
+})
+
+transportConformance(t, {
+  name: "libp2p",
+  create: () => joined(near, far),
+  wildcard: "#*",
+  nobody: `/ip4/127.0.0.1/tcp/1/p2p/${STRANGER}#nobody`,
+  alone: "refused",
+  malformed: "/ip4/127.0.0.1/tcp/4001",
+  skips: {
+    "a write that says wait is followed by one onDrain":
+      "the connection asks to wait long before the stream's window is full: see below",
+  },
+})
+
+async function pair(t: Test, clock = systemClock): Promise<[End, End, Bench]> {
+  const bench = new Bench(libp2p({ node: near }), libp2p({ node: far }), { clock })
+  t.teardown(() => bench.dispose())
+  const { address } = await bench.listen("#*")
+  return [...(await bench.pair(address)), bench]
+}
+
+/** Writes piece by piece until no `onDrain` follows. Resolves to the bytes written. */
+async function stall(end: End): Promise<number> {
+  for (let written = 0; written < 64 * MIB;) {
+    const { drains } = end.sink
+    written += 64 * KIB
+    if (end.write(Buffer.alloc(64 * KIB))) continue
+    for (let i = 0; i < 200 && end.sink.drains === drains; i++) await turns(1)
+    if (end.sink.drains === drains) return written
+    if (end.link.unconfirmed > 0) throw new Error("onDrain before all of it has left")
+  }
+  throw new Error("a paused reader does not hold back the writer")
+}
+
+t.test("a reader that pauses stops the writer once the window is full, and each wait ends once", async (t) => {
+  const [near, far] = await pair(t)
+  let total = 0
+  for (let round = 0; round < 4; round++) {
+    far.link.pause()
+    const before = far.sink.bytes
+    const written = await stall(near)
+    t.ok(written <= 3 * MIB, `${written} bytes wait on the way`)
+    total += written
+    t.ok(near.link.unconfirmed > 0 && near.link.unconfirmed <= 64 * KIB, "the last piece is unconfirmed")
+    t.ok(far.sink.bytes - before <= 256 * KIB)
+    const { drains } = near.sink
+    far.link.resume()
+    await far.got(total)
+    await near.sink.until("onDrain", () => near.sink.drains > drains)
+    await turns()
+    t.equal(near.sink.drains, drains + 1)
+    t.equal(near.link.unconfirmed, 0)
+  }
+  near.write(Buffer.from("small"))
+  await far.got(total + 5)
+  t.strictSame([...near.sink.breaches, ...far.sink.breaches], [])
+})
+
+t.test("who the other side is has been proven", async (t) => {
+  const [dialled, accepted] = await pair(t)
+  t.equal(dialled.link.identity?.userId, far.peerId.toString())
+  t.equal(accepted.link.identity?.userId, near.peerId.toString())
+  t.ok(dialled.link.secure && accepted.link.secure)
+  t.notOk(dialled.link.shares)
+  t.equal(dialled.link.remote.split("/p2p/")[0], `libp2p://${far.getMultiaddrs()[0]!.toString().split("/p2p/")[0]}`)
+})
+
+t.test("a reset is an error, behind the bytes that had come, paused or not", async (t) => {
+  for (const paused of [false, true]) {
+    const [end, other] = await pair(t)
+    if (paused) end.link.pause()
+    other.write(Buffer.from("bytes"))
+    await (paused ? turns() : end.got(5))
+    other.link.destroy()
+    await end.closed()
+    t.match(end.sink.error, { code: "ECONNRESET" })
+    t.equal(end.sink.data.toString(), "bytes")
+  }
+})
+
+t.test("a connection that dies is an error for both, and the next dial makes another", async (t) => {
+  const [end, other, bench] = await pair(t)
+  other.link.pause()
+  end.fill(Buffer.alloc(300 * KIB))
+  const { unconfirmed } = end.link
+  t.ok(unconfirmed > 0)
+  for (const connection of near.getConnections(far.peerId)) connection.abort(new Error("the cable"))
+  await Promise.all([end.closed(), other.closed()])
+  t.match(end.sink.error, { code: "ECONNRESET" })
+  t.match(other.sink.error, { code: "ECONNRESET" })
+  t.equal(end.link.unconfirmed, unconfirmed)
+  const [again, there] = await bench.pair(bench.listeners[0]!.address)
+  again.write(Buffer.from("back"))
+  await there.got(4)
+})
+
+t.test("a peer that never ends does not keep a closed link", async (t) => {
+  const clock = virtualClock()
+  await far.handle("/earshot/zmtp/1.0.0/deaf", () => {})
+  t.teardown(() => far.unhandle("/earshot/zmtp/1.0.0/deaf"))
+  const bench = new Bench(libp2p({ node: near }), undefined, { clock })
+  t.teardown(() => bench.dispose())
+  const end = bench.end(await bench.dial(`${far.getMultiaddrs()[0]!.toString()}#deaf`)).start()
+  await turns()
+  end.write(Buffer.from("bye"))
+  end.link.close()
+  await turns()
+  await clock.advance(999)
+  t.equal(end.sink.closes, 0)
+  await clock.advance(1)
+  await end.closed()
+  t.equal(end.sink.error, undefined)
+  t.equal(clock.timers, 0)
+})
+
+t.test("addresses", (t) => {
+  const transport = libp2p({ node: near })
+  for (const bad of [
+    "",
+    "#",
+    "name",
+    "#a#b",
+    "#a b",
+    `#${"x".repeat(65)}`,
+    "/ip4/1.2.3.4/tcp/1#a",
+    "/p2p/#a",
+    "p2p/a#a",
+  ])
+    t.throws(() => transport.check(bad, "bind"), { code: "EINVAL" }, bad)
+  for (const bad of ["#a", `/p2p/${STRANGER}#*`, `/ip4/1.2.3.4/tcp/1#a`, `/p2p/${STRANGER}`])
+    t.throws(() => transport.check(bad, "connect"), { code: "EINVAL" }, bad)
+  for (const good of [`/p2p/${STRANGER}#a`, `/ip4/1.2.3.4/tcp/1/p2p/Qm1/p2p-circuit/p2p/${STRANGER}#a.b-c_d~1`])
+    t.equal(transport.check(good, "connect"), good)
+  t.throws(() => libp2p({ node: near, keyFile: "x" }), { code: "EINVAL" })
+  t.throws(() => libp2p({ maxStreams: 0 }), { code: "EINVAL" })
+  t.end()
+})
+
+t.test("what can't be reached is refused for what it is", async (t) => {
+  const [, , bench] = await pair(t)
+  const place = far.getMultiaddrs()[0]!.toString().split("/p2p/")[0]!
+  // Nothing is open yet between these two: else the connection to the right peer is the way.
+  const fresh = await createNode([])
+  t.teardown(() => fresh.stop())
+  const dial = (address: string, node = fresh): Promise<unknown> =>
+    libp2p({ node }).dial(address, options, new AbortController().signal)
+  await t.rejects(dial(`${place}/p2p/${STRANGER}#a`), { code: "EHOSTUNREACH" }, "another peer")
+  await t.rejects(dial(`${place}/p2p/${far.peerId}#nobody`), { code: "ECONNREFUSED" }, "no such name")
+  await t.rejects(dial(`/p2p/${STRANGER}#a`), { code: "EHOSTUNREACH" }, "no way known")
+  await t.rejects(dial(`/ip4/1.2.3.4.5/tcp/1/p2p/${STRANGER}#a`), { code: "EINVAL" }, "no multiaddr")
+  await t.rejects(dial(`${place}/p2p/${far.peerId}#a`, far), { code: "EINVAL" }, "itself")
+  await t.rejects(bench.listen(`/p2p/${STRANGER}#a`), { code: "EADDRNOTAVAIL" }, "another's name")
+  await fresh.stop()
+  await t.rejects(dial(`${place}/p2p/${far.peerId}#a`), { code: "EADDRNOTAVAIL" }, "a stopped node")
+})
+
+t.test("a node of ours: made when needed, with a key that lasts, and stopped", async (t) => {
+  const folder = t.testdir({ broken: "no key" })
+  const keyFile = `${folder}/key`
+  const transport = libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile })
+  const bench = new Bench(libp2p({ node: near }), transport)
+  const { address } = await bench.listen("#mine")
+  const [end, other] = await bench.pair(address)
+  end.write(Buffer.from("here"))
+  await other.got(4)
+  await bench.dispose()
+
+  const { statSync } = await import("node:fs")
+  t.equal(statSync(keyFile).mode & 0o777, 0o600)
+  const again = new Bench(libp2p({ node: near }), libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile }))
+  const second = await again.listen("#mine")
+  const idOf = (address: string): string => /p2p\/(\w+)#/.exec(address)![1]!
+  t.equal(idOf(second.address), idOf(address), "the same peer id")
+  await again.dispose()
+
+  const broken = new Bench(libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile: `${folder}/broken` }))
+  await t.rejects(broken.listen("#a"), { code: "EINVAL" })
+  await t.rejects(new Bench(libp2p()).listen("#a"), { code: "EINVAL" }, "it must listen somewhere")
+  const dialler = new Bench(libp2p())
+  await t.rejects(dialler.dial(`/ip4/127.0.0.1/tcp/1/p2p/${STRANGER}#a`), { code: "ECONNREFUSED" })
+})
