@@ -129,10 +129,12 @@ class Crowd {
 async function crowd() {
   const own = new Crowd()
   process.on("disconnect", () => process.exit())
+  // Where the host is gone already nobody hears it.
+  const tell = (message) => process.send(message, () => {})
   process.on("message", ({ does, ...args }) => {
     Promise.resolve(own[does](args)).then(
-      (answer) => process.send({ answer: answer ?? {} }),
-      (error) => process.send({ error: error.message }),
+      (answer) => tell({ answer: answer ?? {} }),
+      (error) => tell({ error: error.message }),
     )
   })
   await new Promise(() => {})
