@@ -308,6 +308,7 @@ function judgeOf(authenticate: Authenticate, link: Link): Judge {
       type,
       routingId,
       metadata,
+      userId: link.identity?.userId,
       request: link.identity?.claims,
     })
     if (verdict === false) return false

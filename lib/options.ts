@@ -79,6 +79,8 @@ export interface AuthRequest {
   readonly type: SocketType | undefined
   readonly routingId: Uint8Array
   readonly metadata: Metadata
+  /** Who the transport has proven it to be: over `libp2p`, its peer id. It is `peer.userId`, unless the verdict says otherwise. */
+  readonly userId: string | undefined
   /** What the transport knows of it: over `ws`, the HTTP request of its upgrade. */
   readonly request: unknown
 }

@@ -164,13 +164,13 @@ t.test("what can't be reached is refused for what it is", async (t) => {
   const dial = (address: string, node = fresh): Promise<unknown> =>
     libp2p({ node }).dial(address, options, new AbortController().signal)
   await t.rejects(dial(`${place}/p2p/${STRANGER}#a`), { code: "EHOSTUNREACH" }, "another peer")
-  await t.rejects(dial(`${place}/p2p/${far.peerId}#nobody`), { code: "ECONNREFUSED" }, "no such name")
+  await t.rejects(dial(`${place}/p2p/${far.peerId.toString()}#nobody`), { code: "ECONNREFUSED" }, "no such name")
   await t.rejects(dial(`/p2p/${STRANGER}#a`), { code: "EHOSTUNREACH" }, "no way known")
   await t.rejects(dial(`/ip4/1.2.3.4.5/tcp/1/p2p/${STRANGER}#a`), { code: "EINVAL" }, "no multiaddr")
-  await t.rejects(dial(`${place}/p2p/${far.peerId}#a`, far), { code: "EINVAL" }, "itself")
+  await t.rejects(dial(`${place}/p2p/${far.peerId.toString()}#a`, far), { code: "EINVAL" }, "itself")
   await t.rejects(bench.listen(`/p2p/${STRANGER}#a`), { code: "EADDRNOTAVAIL" }, "another's name")
   await fresh.stop()
-  await t.rejects(dial(`${place}/p2p/${far.peerId}#a`), { code: "EADDRNOTAVAIL" }, "a stopped node")
+  await t.rejects(dial(`${place}/p2p/${far.peerId.toString()}#a`), { code: "EADDRNOTAVAIL" }, "a stopped node")
 })
 
 t.test("a node of ours: made when needed, with a key that lasts, and stopped", async (t) => {
