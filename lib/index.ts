@@ -1,6 +1,8 @@
 /** Earshot for Node, Bun and Deno: every socket, with the transports `tcp`, `ipc`, `inproc`, `ws` and `wss`. */
 import "./runtime.ts"
-import "./register.node.ts"
+import { registerTransports } from "./register.node.ts"
+
+registerTransports()
 
 export { ws, type TlsSettings, type UpgradeServer, type WsOptions, type WsRules } from "../transports/ws.ts"
 export * from "./exports.ts"

@@ -1,11 +1,13 @@
 /** `earshot/mesh` for Node, Bun and Deno: members that find each other and route by subject, with no broker. */
 import "../runtime.ts"
-import "../register.node.ts"
+import { registerTransports } from "../register.node.ts"
 import { transports } from "../defaults.ts"
 import { Mesh as BaseMesh } from "./mesh.ts"
 import type { MeshOptions } from "./options.ts"
 import type { Discovery } from "./contract.ts"
 import { platform } from "./platform.node.ts"
+
+registerTransports()
 
 /** One member of a mesh. Made by `Mesh.join`. */
 export class Mesh extends BaseMesh {
