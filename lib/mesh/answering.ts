@@ -1,7 +1,7 @@
 /** Answering: requests that came in, each accepted and handed to one subscription that responds, or refused at once. */
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
-import { OpenCall } from "./call.ts"
+import { OpenCall, timeIsOver } from "./call.ts"
 import type { Coding } from "./codecs.ts"
 import { decodeContent, encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
@@ -21,6 +21,8 @@ export interface Answers {
 const MAX_CALLS = 65_536
 /** Of these, from one member. */
 const MAX_CALLS_EACH = 16_384
+/** ms between two looks at who waits no longer, while there are as many as may be. */
+const SWEEP = 1000
 
 export class Answering {
   answered = 0
@@ -28,6 +30,7 @@ export class Answering {
   private readonly context: Context
   private readonly calls = new Map<Member, Map<number, OpenCall>>()
   private open = 0
+  private swept = -Infinity
   /** Accepted in this turn. */
   private readonly unsaid: { readonly member: Member; readonly id: number; readonly call: OpenCall }[] = []
   /** Failures travel as MessagePack, whatever is the standard here. */
@@ -61,7 +64,10 @@ export class Answering {
     if (this.context.relay.ask(member, message, content)) return
     const subscription = this.choose(content.subject, group)
     if (typeof subscription === "string") return this.refuse(member, id, subscription)
-    if (calls !== undefined && calls.size >= MAX_CALLS_EACH) return this.refuse(member, id, "BUSY")
+    if (calls !== undefined && calls.size >= MAX_CALLS_EACH) {
+      this.sweep()
+      return this.refuse(member, id, "BUSY")
+    }
     const call = new OpenCall(this.context, content, member, remaining)
     if (calls === undefined) this.calls.set(member, (calls = new Map()))
     calls.set(id, call)
@@ -69,13 +75,12 @@ export class Answering {
     this.accept(member, id, call)
     this.hand(subscription, content, call, {
       reply: (frames) => {
-        this.end(member, id)
+        if (!this.end(member, id)) return
         this.answered++
         this.send(member, [numbered(Kind.REPLY, 0, id), ...frames])
       },
       fail: (code, text) => {
-        this.end(member, id)
-        this.send(member, failure(this.errors, id, code, text))
+        if (this.end(member, id)) this.send(member, failure(this.errors, id, code, text))
       },
     })
   }
@@ -92,7 +97,10 @@ export class Answering {
   onCancel(member: Member, head: Uint8Array): void {
     const id = numberAt(head, 2)
     if (this.context.relay.cancel(member, id)) return
-    this.calls.get(member)?.get(id)?.cancel(new EarshotError("ECANCELED", "the asker has given up"))
+    const call = this.calls.get(member)?.get(id)
+    if (call === undefined) return
+    this.end(member, id)
+    call.cancel(new EarshotError("ECANCELED", "the asker has given up"))
   }
 
   /** Nobody waits for these answers any more. */
@@ -123,25 +131,38 @@ export class Answering {
     const { clock, self } = this.context
     const content = decodeContent(frames, 0, this.context.reading)
     const call = new OpenCall(this.context, content, self, remaining)
+    let awaited = true
+    let open = false
+    const over = (): void => {
+      awaited = false
+      if (open) this.less(1)
+      open = false
+    }
     clock.microtask(() => {
+      if (!awaited) return
       const subscription = this.choose(subject, group)
       if (typeof subscription === "string") return answers.fail(subscription, "")
       this.open++
-      const over = (): void => this.less(1)
+      open = true
       this.hand(subscription, content, call, {
         reply: (answer) => {
+          if (!awaited) return
           over()
           this.answered++
           // Never from inside the handler's own call.
           clock.microtask(() => answers.reply(decodeContent(answer, 0, this.context.reading), answer))
         },
         fail: (code, text) => {
+          if (!awaited) return
           over()
           clock.microtask(() => answers.fail(code, text))
         },
       })
     })
-    return () => call.cancel(new EarshotError("ECANCELED", "the asker has given up"))
+    return () => {
+      over()
+      call.cancel(new EarshotError("ECANCELED", "the asker has given up"))
+    }
   }
 
   /** An error as the content of a failed reply. */
@@ -154,7 +175,10 @@ export class Answering {
     const { local } = this.context
     const servers = local.servers(subject, group)
     if (servers.length === 0) return "NO_RESPONDERS"
-    if (this.open >= MAX_CALLS) return "BUSY"
+    if (this.open >= MAX_CALLS) {
+      this.sweep()
+      return "BUSY"
+    }
     const subscription = local.choose(servers, false) ?? servers.find(({ packed }) => !packed)
     return subscription === undefined || subscription.packed ? "BUSY" : subscription
   }
@@ -204,8 +228,24 @@ export class Answering {
     }
   }
 
-  private end(member: Member, id: number): void {
-    if (this.calls.get(member)?.delete(id) === true) this.less(1)
+  /** False: nobody waits for it any more. */
+  private end(member: Member, id: number): boolean {
+    if (this.calls.get(member)?.delete(id) !== true) return false
+    this.less(1)
+    return true
+  }
+
+  /** Lets go of calls that nobody answered in time, and whose askers never said that they had given up. */
+  private sweep(): void {
+    const now = this.context.clock.now()
+    if (now - this.swept < SWEEP) return
+    this.swept = now
+    for (const [member, calls] of this.calls)
+      for (const [id, call] of calls)
+        if (call.expired) {
+          this.end(member, id)
+          call.cancel(timeIsOver())
+        }
   }
 
   private less(count: number): void {
@@ -225,13 +265,17 @@ export class Failure {
   }
 }
 
-/** The handler's error, as it may travel: its code and message, never its stack. */
+/** The handler's error, as it may travel: its code and message, never its stack. Whatever was thrown, this does not throw. */
 export function failureOf(error: unknown): Failure {
-  const { code, message } = Object(error) as { code?: unknown; message?: unknown }
-  return new Failure(
-    typeof code === "string" && code.length <= 64 ? code : "REMOTE",
-    typeof message === "string" ? message.slice(0, 4096) : String(error).slice(0, 4096),
-  )
+  try {
+    const { code, message } = Object(error) as { code?: unknown; message?: unknown }
+    return new Failure(
+      typeof code === "string" && code.length <= 64 ? code : "REMOTE",
+      typeof message === "string" ? message.slice(0, 4096) : String(error).slice(0, 4096),
+    )
+  } catch {
+    return new Failure("REMOTE", "something was thrown that can't be told")
+  }
 }
 
 function failure(coding: Coding, id: number, code: string, text: string): Message {

@@ -21,6 +21,7 @@ import type { Receipt } from "./receipt.ts"
 import { checkAsked, checkPublished, checkWanted } from "./reserved.ts"
 import type { Sample, SampleOptions } from "./sample.ts"
 import { serve, type ServeHandler, type ServeOptions } from "./serving.ts"
+import { signalOf } from "../waiters.ts"
 import { statsOf, type MeshStats } from "./stats.ts"
 import { Subscription, type SubscribeOptions, type SubscriptionHandler } from "./subscription.ts"
 
@@ -278,9 +279,9 @@ export class Mesh {
   }
 
   private begin(subscription: Subscription, signal: AbortSignal | undefined): void {
-    if (signal?.aborted === true) return subscription.unsubscribe()
+    if (signalOf({ signal })?.aborted === true) return subscription.unsubscribe()
     this.hub.add(subscription)
-    signal?.addEventListener("abort", () => subscription.unsubscribe(), { once: true })
+    subscription.endWith(signal)
   }
 }
 

@@ -64,6 +64,7 @@ export function report(hub: Hub): () => void {
     onDrop: hub.onDrop.bind(hub),
     onLoad() {},
     onSlow() {},
+    onStop() {},
     onClose() {},
     confirmed: hub.confirmed.bind(hub),
   }

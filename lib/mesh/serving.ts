@@ -1,7 +1,7 @@
 /** Serving: a handler that answers requests, and what becomes of what it returns or throws. */
 import { EarshotError } from "../errors.ts"
 import { Failure, failureOf } from "./answering.ts"
-import { OpenCall, type Call } from "./call.ts"
+import { OpenCall, timeIsOver, type Call } from "./call.ts"
 import type { Hub } from "./hub.ts"
 import type { MeshMessage } from "./message.ts"
 
@@ -25,8 +25,10 @@ export async function serve<Data>(hub: Hub, handler: ServeHandler<Data>, message
   const { reply } = message
   // Published to a served subject: handled, with nobody to answer.
   const call = hub.answering.callOf(message) ?? new OpenCall(hub, message, message.from, 0)
-  if (reply !== undefined && call.expired)
-    return hub.drop("expired", 1, message.raw.length, { subject: message.subject })
+  if (reply !== undefined && call.expired) {
+    hub.drop("expired", 1, message.raw.length, { subject: message.subject })
+    return reply(new Failure("TIMEOUT", timeIsOver().message))
+  }
   try {
     const answer = await hub.calls.within(call, handler, message.data, call)
     reply?.(answer)

@@ -49,12 +49,15 @@ export interface SubscriptionStats {
 
 export interface SubscriptionOwner {
   readonly clock: Clock
-  onThrow(subscription: Subscription, error: unknown): void
+  onThrow(subscription: Subscription, error: unknown, message: MeshMessage): void
   onDrop(subscription: Subscription, reason: MeshDropReason, message: MeshMessage): void
   /** It has become full, or free again, for its queue group. */
   onLoad(subscription: Subscription): void
   /** Its queue is full, or has room again. */
   onSlow(subscription: Subscription, full: boolean): void
+  /** It gets nothing more. */
+  onStop(subscription: Subscription): void
+  /** Nothing of it waits or runs any more, or it was ended at once. */
   onClose(subscription: Subscription): void
   /** Resolves when every linked member has confirmed our interest. */
   confirmed(timeout: number): Promise<void>
@@ -81,7 +84,9 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
   private failed = 0
   private dropped = 0
   private ended = false
-  private draining: (() => void) | undefined
+  private drained: Promise<void> | undefined
+  private resolve: (() => void) | undefined
+  private signal: AbortSignal | undefined
   private pumping = false
   private slow = false
   private busy = false
@@ -112,7 +117,7 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
 
   /** For a queue group: as many wait as it wants to have waiting. */
   get full(): boolean {
-    return this.ended || this.draining !== undefined || (this.occupied && this.waiting.length >= this.prefetch)
+    return this.ended || this.drained !== undefined || (this.occupied && this.waiting.length >= this.prefetch)
   }
 
   /** Another message would wait. Whoever iterates is at work until the next one is asked for. */
@@ -139,21 +144,26 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
   unsubscribe(): void {
     if (this.ended) return
     this.ended = true
-    this.owner.onClose(this)
+    if (this.drained === undefined) this.owner.onStop(this)
     for (const message of this.waiting.drain()) this.drop("closed", message)
     this.waitingBytes = 0
     this.finish()
   }
 
-  /** Takes nothing more and resolves when what waits has been handled. */
-  async drain(): Promise<void> {
-    if (this.ended) return
-    if (this.draining === undefined) {
-      const drained = new Promise<void>((resolve) => (this.draining = resolve))
-      this.owner.onClose(this)
-      this.settle()
-      await drained
-    }
+  /** Takes nothing more and resolves when what waits has been handled, or was dropped by `unsubscribe` or the mesh's end. */
+  drain(): Promise<void> {
+    if (this.drained !== undefined) return this.drained
+    if (this.ended) return Promise.resolve()
+    this.drained = new Promise((resolve) => (this.resolve = resolve))
+    this.owner.onStop(this)
+    this.settle()
+    return this.drained
+  }
+
+  /** @internal */
+  endWith(signal: AbortSignal | undefined): void {
+    this.signal = signal
+    signal?.addEventListener("abort", this.abort)
   }
 
   /** @internal Takes a message. */
@@ -186,6 +196,8 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
     }
   }
 
+  private readonly abort = (): void => this.unsubscribe()
+
   private next(): Promise<IteratorResult<MeshMessage<Data>, undefined>> {
     const message = this.take()
     if (message !== undefined) {
@@ -201,21 +213,20 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
   }
 
   private run(message: MeshMessage<Data>): void {
-    let result: unknown
-    try {
-      result = this.handler!(message)
-    } catch (error) {
-      return this.threw(error)
-    }
-    if (typeof (result as PromiseLike<unknown> | undefined)?.then !== "function") {
-      this.handled++
-      return
-    }
     this.running++
-    ;(result as PromiseLike<unknown>).then(this.done, (error: unknown) => {
-      this.threw(error)
-      this.done(undefined, 0)
-    })
+    try {
+      const result: unknown = this.handler!(message)
+      if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function")
+        return void Promise.resolve(result).then(this.done, (error: unknown) => {
+          this.threw(error, message)
+          this.done(undefined, 0)
+        })
+      this.handled++
+    } catch (error) {
+      this.threw(error, message)
+    }
+    this.running--
+    this.settle()
   }
 
   private readonly done = (_result?: unknown, handled = 1): void => {
@@ -246,7 +257,7 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
       this.slow = false
       this.owner.onSlow(this, false)
     }
-    if (this.draining !== undefined && this.handler === undefined) this.settle()
+    if (this.handler === undefined) this.settle()
     return message
   }
 
@@ -288,9 +299,9 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
     this.owner.onDrop(this, reason, message)
   }
 
-  private threw(error: unknown): void {
+  private threw(error: unknown, message: MeshMessage): void {
     this.failed++
-    this.owner.onThrow(this, error)
+    this.owner.onThrow(this, error, message)
   }
 
   /** Tells the group when it has become full, or free. */
@@ -302,14 +313,16 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
   }
 
   private settle(): void {
-    if (this.draining === undefined || this.waiting.length > 0 || this.running > 0) return
+    if (this.drained === undefined || this.ended || this.waiting.length > 0 || this.running > 0) return
     this.ended = true
     this.finish()
   }
 
   private finish(): void {
+    this.owner.onClose(this)
+    this.signal?.removeEventListener("abort", this.abort)
     for (const reader of this.readers.drain()) reader({ value: undefined, done: true })
-    this.draining?.()
+    this.resolve?.()
   }
 }
 

@@ -1,0 +1,142 @@
+// What is easily lost in silence, left behind or counted wrongly: ends, odd handlers, and sums.
+import t from "tap"
+import type { Mesh } from "../../lib/mesh/index.ts"
+import { testMesh } from "../../lib/mesh/testing.ts"
+import { outcome, thrown, until, within } from "../support/sockets.ts"
+
+t.jobs = 4
+
+/** A promise, and what resolves it. */
+function gate(): { readonly open: () => void; readonly opened: Promise<void> } {
+  let open!: () => void
+  const opened = new Promise<void>((resolve) => (open = resolve))
+  return { open, opened }
+}
+
+const dropsOf = (mesh: Mesh): Partial<Record<string, number>> =>
+  Object.fromEntries(Object.entries(mesh.stats().dropped).map(([reason, tally]) => [reason, tally.count]))
+
+t.test("requests whose askers gave up leave nothing behind, and a drain does not wait for them", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  const { open, opened } = gate()
+  b.serve("x", () => opened, { concurrency: 1 })
+  b.subscribe("mute", { responds: true }, () => {})
+  await net.settle()
+  const running = a.request("x", 1, { timeout: 200 })
+  const askers = [a, a, b, b]
+  const rest = askers.flatMap((mesh) => [
+    mesh.request("x", 1, { timeout: 50 }),
+    mesh.request("mute", 1, { timeout: 50 }),
+  ])
+  const outcomes = await Promise.all([running, ...rest].map(outcome))
+  t.ok(outcomes.every((each) => each === "TIMEOUT"))
+  open()
+  await within("a drain with nothing to wait for", b.drain({ timeout: 5000 }))
+  t.equal(dropsOf(b)["expired"], 4, "what waited too long never reached the handler")
+})
+
+t.test("a handler may throw anything at all: its asker is told, and no link ends for it", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  const odd = [
+    Object.create(null),
+    Symbol("odd"),
+    undefined,
+    {
+      get message() {
+        throw new Error("no")
+      },
+    },
+  ]
+  const throwing = (_: unknown): never => {
+    throw odd.shift()
+  }
+  let left = 0
+  a.on("leave", () => left++)
+  const failed: unknown[] = []
+  b.on("error", ({ error }) => failed.push(error))
+  b.subscribe("s", throwing)
+  b.serve("served", throwing)
+  b.subscribe("answered", { responds: true }, throwing)
+  await net.settle()
+  t.match(await a.publish("s", 1, { confirm: true }), { sent: 1, confirmed: 1 })
+  t.equal(await outcome(a.request("served")), "REMOTE")
+  t.equal(await outcome(a.request("answered")), "REMOTE")
+  t.match(await a.publish("s", 1, { confirm: true }), { sent: 1, confirmed: 1 })
+  t.equal(left, 0)
+  t.equal(failed.length, 3, "of subscriptions")
+  t.ok(failed.every((error) => error instanceof Error))
+})
+
+t.test("drain of a subscription: as often as one likes, from its own handler, and at the mesh's end", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a } = net.mesh
+  const { open, opened } = gate()
+  let done = 0
+  const handler = async (): Promise<void> => {
+    await opened
+    done++
+  }
+  const sub = a.subscribe("s", handler)
+  for (let i = 0; i < 3; i++) a.tryPublish("s", i)
+  await until("three", () => sub.stats().received === 3)
+  const drained = Promise.all([sub.drain(), sub.drain()])
+  const whole = a.drain()
+  open()
+  await within("the mesh's drain", whole)
+  t.equal(done, 3, "the mesh waited for the subscription, too")
+  await within("both drains", drained)
+
+  const { b } = net.mesh
+  let finished = false
+  let early: boolean | undefined
+  const own = b.subscribe("s", async () => {
+    void own.drain().then(() => (early = !finished))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    finished = true
+  })
+  b.tryPublish("s")
+  await until("the drain", () => early !== undefined)
+  t.equal(early, false, "the handler that asked for it was waited for")
+
+  const stuck = b.subscribe("stuck", () => new Promise(() => {}))
+  for (let i = 0; i < 4; i++) b.tryPublish("stuck", i)
+  await until("four", () => stuck.stats().received === 4)
+  const never = stuck.drain()
+  const unread = b.subscribe("stuck")
+  b.tryPublish("stuck")
+  await until("one", () => unread.stats().received === 1)
+  const unreadDrained = unread.drain()
+  b.tryPublish("none.of.theirs")
+  await b.close()
+  await within("drains that can't come to their end", Promise.all([never, unreadDrained]))
+  t.equal(dropsOf(b)["closed"], 4, "three that waited for the handler, one that waited for a reader")
+})
+
+t.test("nothing listens to a signal any more when what it would end has ended", async (t) => {
+  await using net = await testMesh(["a"])
+  const { a } = net.mesh
+  const { signal } = new AbortController()
+  let listeners = 0
+  const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)]
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners++
+    add(...args)
+  }
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+    listeners--
+    remove(...args)
+  }
+  a.subscribe("s", { signal }, () => {}).unsubscribe()
+  await a.subscribe("s", { signal }, () => {}).drain()
+  a.serve("s", () => 1, { signal }).unsubscribe()
+  await outcome(a.request("nobody", 1, { signal }))
+  for await (const _ of a.requestMany("nobody", 1, { signal })) t.fail("nobody is there")
+  t.equal(listeners, 0)
+  t.equal(
+    thrown(() => a.subscribe("s", { signal: {} as AbortSignal }, () => {})),
+    "EINVAL",
+  )
+  t.equal(a.stats().subscriptions.length, 0)
+})
