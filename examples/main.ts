@@ -67,10 +67,10 @@ async function show(seconds: number, cast: Cast, monitor: Monitor, screen: Scree
   screen.note("answers-1 is started again")
   cast.start("service", "answers-1")
   await until(1)
+  await monitor.complete(ALL - 1)
   screen.note("time is up: the sensors and the office say how much they have sent, then all leave")
   screen.freeze()
 
-  await monitor.complete(ALL - 1)
   monitor.compare(await cast.stop("office"))
   monitor.expectCensus(ALL)
   for (const room of ROOMS) monitor.compare(await cast.stop(room))

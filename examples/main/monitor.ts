@@ -69,9 +69,10 @@ export class Monitor {
     this.problems.push(text)
   }
 
-  /** All are linked. */
-  complete(members: number): Promise<void> {
-    return this.mesh.ready({ members, timeout: 20_000 })
+  /** So many are linked, and nobody else is taken to be there any more. */
+  async complete(members: number): Promise<void> {
+    await this.mesh.ready({ members, timeout: 20_000 })
+    while (this.mesh.members.size > members) await new Promise((resolve) => this.mesh.once("leave", resolve))
   }
 
   /** What a process says it has sent, against what came. */
