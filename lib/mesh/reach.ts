@@ -13,6 +13,7 @@ export interface ReachOwner {
   dial(endpoint: string): Connection
   /** There is a link to it, or it is us. */
   settled(id: string): boolean
+  readonly self: { readonly id: string }
   /** May this endpoint be dialled: is it near enough for a private mesh? */
   allowed(endpoint: string): boolean
   /** An attempt failed, for `diagnose()`. */
@@ -77,6 +78,8 @@ export class Reach {
   private readonly owner: ReachOwner
   private readonly targets = new Map<string, Target>()
   private readonly waiting = new Set<Target>()
+  /** The same, of those whose own dial would count: they may come by themselves meanwhile. */
+  private readonly expected = new Set<Target>()
   private readonly byConnection = new Map<unknown, Attempt>()
   private readonly byMember = new Map<string, Attempt>()
   private readonly waiters = new Map<string, (() => void)[]>()
@@ -93,7 +96,7 @@ export class Reach {
 
   /** Nobody is being dialled, and nobody is about to be for the first time. */
   get idle(): boolean {
-    return this.running === 0 && this.waiting.size === 0
+    return this.running === 0 && this.waiting.size === 0 && this.expected.size === 0
   }
 
   /** Somebody may be there: dial, unless that is under way. Without an id each endpoint is tried once. */
@@ -119,6 +122,7 @@ export class Reach {
     if (target === undefined) return
     target.timer?.cancel()
     this.waiting.delete(target)
+    this.expected.delete(target)
     this.targets.delete(id)
   }
 
@@ -191,6 +195,7 @@ export class Reach {
     }
     this.targets.clear()
     this.waiting.clear()
+    this.expected.clear()
   }
 
   private usable(endpoint: string): boolean {
@@ -227,6 +232,7 @@ export class Reach {
       if (target.attempt !== undefined) continue
       target.timer?.cancel()
       this.waiting.delete(target)
+      this.expected.delete(target)
       this.targets.delete(key)
       return
     }
@@ -238,7 +244,9 @@ export class Reach {
 
   private start(target: Target): void {
     if (this.busy) {
-      this.waiting.add(target)
+      // Where both dial, the dial of the smaller id counts (doors.ts).
+      const first = target.id === undefined || target.id > this.owner.self.id
+      ;(first ? this.waiting : this.expected).add(target)
       return
     }
     this.running++
@@ -269,9 +277,10 @@ export class Reach {
   }
 
   private startNext(): void {
-    const [next] = this.waiting
+    const line = this.waiting.size > 0 ? this.waiting : this.expected
+    const [next] = line
     if (next === undefined || this.busy) return
-    this.waiting.delete(next)
+    line.delete(next)
     this.start(next)
   }
 
