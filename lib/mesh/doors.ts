@@ -7,18 +7,27 @@ import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
 import { insist } from "./ends.ts"
-import { readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
+import { endpointsOf, readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
 import { printable } from "./printable.ts"
 import { Kind, MAJOR, bare } from "./wire.ts"
 
 /** How an attempt to link ended, for whoever dialled. */
-export type Outcome = "linked" | "duplicate" | "self" | "foreign" | "failed"
+export type Outcome = "linked" | "duplicate" | "self" | "foreign" | "clash" | "failed"
 
 /** What is known of the live link of a pair, for the listener's decision. */
 export interface Standing {
   readonly epoch: number
-  readonly link: number
-  readonly live: boolean
+  readonly nonce: string
+  readonly endpoints: readonly string[]
+  readonly linkNumber: number
+  readonly linked: boolean
+}
+
+/** Living members with our id. */
+export interface Twins {
+  meet(peer: Introduction): void
+  /** Somebody there is taken for us. */
+  seek(endpoints: readonly string[]): void
 }
 
 export interface DoorsOwner {
@@ -41,8 +50,7 @@ export interface DoorsOwner {
   onRefused(pipe: Pipe, outcome: Outcome, reason: string, peer: Introduction | undefined): void
   /** Somebody who knocked was turned away. */
   onTurnedAway(pipe: Pipe, reason: string, peer: Introduction): void
-  /** A living member with our id. */
-  onClash(peer: Introduction): void
+  readonly clash: Twins
   /** Things that were skipped: of a later version, or nonsense. */
   onUnknown(count: number): void
 }
@@ -52,6 +60,8 @@ interface Door {
   readonly timer: Timer
   /** Who is on the other side, once told. */
   peer?: Introduction
+  /** Who we said to be. */
+  as?: string
 }
 
 /** ms that everything before the welcome may take. */
@@ -64,6 +74,13 @@ const ASK = bare(Kind.ASK)
 const HELLO = bare(Kind.HELLO)
 const WELCOME = bare(Kind.WELCOME)
 const REFUSE = bare(Kind.REFUSE)
+/** What a refusal means for whoever dialled; any other reason may pass. */
+const OUTCOMES: ReadonlyMap<unknown, Outcome> = new Map<unknown, Outcome>([
+  ["duplicate", "duplicate"],
+  ["network", "foreign"],
+  ["version", "foreign"],
+  ["clash", "clash"],
+])
 
 export class Doors {
   private readonly clock: Clock
@@ -101,7 +118,7 @@ export class Doors {
       if (pipe.dialled) {
         if (kind === Kind.ASK) this.asked(door, this.read(message))
         else if (kind === Kind.WELCOME) this.welcomed(door, this.read(message))
-        else if (kind === Kind.REFUSE) this.refused(door, readMap(message[1]))
+        else if (kind === Kind.REFUSE) this.refused(door, message)
         else this.owner.onUnknown(1)
       } else if (kind === Kind.HELLO) this.greeted(door, this.read(message))
       // Whatever else comes early is of a later version, or nonsense: neither is ours to answer.
@@ -144,25 +161,28 @@ export class Doors {
     if (peer.id === id && peer.nonce === nonce) return this.turnBack(door, "self", "it is this member itself")
     const misfit = this.misfit(peer)
     if (misfit !== undefined) return this.turnBack(door, "foreign", misfit.reason)
-    if (peer.id === id) {
-      owner.onClash(peer)
-      return this.turnBack(door, "foreign", "another living member has our id")
-    }
-    if (!owner.onFound(door.pipe, peer)) return this.turnBack(door, "duplicate", "there is a link already")
+    door.as = id
+    // Whoever has our id is told by our hello which boot of it we are, and we by its refusal.
+    if (peer.id !== id && !owner.onFound(door.pipe, peer))
+      return this.turnBack(door, "duplicate", "there is a link already")
     insist(door.pipe, [HELLO, writeIntroduction({ ...owner.introduction, ...owner.pair(peer), wall: this.wall })])
   }
 
   private welcomed(door: Door, peer: Introduction): void {
-    if (door.peer === undefined || peer.id !== door.peer.id)
+    if (door.peer === undefined || peer.id !== door.peer.id || door.as !== this.owner.introduction.id)
       throw new EarshotError("EPROTO", "a welcome nobody asked for")
     this.leave(door.pipe)
     this.owner.onWelcome(door.pipe, peer)
   }
 
-  private refused(door: Door, { reason, text }: Record<string, unknown>): void {
-    const outcome =
-      reason === "duplicate" ? "duplicate" : reason === "network" || reason === "version" ? "foreign" : "failed"
+  private refused(door: Door, message: Message): void {
+    const { owner } = this
+    const { reason, text, endpoints } = readMap(message[1])
+    const outcome = OUTCOMES.get(reason) ?? "failed"
+    const twin = outcome === "clash" ? this.read(message) : undefined
     this.turnBack(door, outcome, typeof text === "string" ? printable(text, 200) : "it was refused")
+    if (twin?.id === owner.introduction.id && twin.id === door.as) owner.clash.meet(twin)
+    if (reason === "stale" && door.as === owner.introduction.id) owner.clash.seek(endpointsOf(endpoints))
   }
 
   private greeted(door: Door, peer: Introduction): void {
@@ -172,13 +192,17 @@ export class Doors {
     const misfit = this.seeking ? { reason: "a leaf takes nobody in", code: "leaf" } : this.misfit(peer)
     if (misfit !== undefined) return this.turnAway(door, misfit.code, misfit.reason)
     if (peer.id === owner.introduction.id) {
-      owner.onClash(peer)
-      return this.turnAway(door, "clash", "that id is mine")
+      this.turnAway(door, "clash", "that id is mine", owner.introduction)
+      return owner.clash.meet(peer)
     }
     const standing = owner.standing(peer.id)
     if (standing !== undefined) {
-      if (peer.epoch < standing.epoch) return this.turnAway(door, "stale", "a later boot of that member is known")
-      if (standing.live && peer.epoch === standing.epoch && peer.link <= standing.link)
+      const { endpoints } = standing
+      if (peer.epoch < standing.epoch)
+        return this.turnAway(door, "stale", "a later boot of that member is known", { endpoints })
+      if (standing.linked && peer.epoch === standing.epoch && peer.nonce !== standing.nonce)
+        return this.turnAway(door, "stale", "another member of that id is linked", { endpoints })
+      if (standing.linked && peer.epoch === standing.epoch && peer.link <= standing.linkNumber)
         return this.turnAway(door, "duplicate", "there is a link already")
     }
     if (!owner.dialling(peer.id)) return this.welcome(door)
@@ -192,7 +216,7 @@ export class Doors {
       decided = true
       hold.cancel()
       if (this.doors.get(door.pipe) !== door) return
-      if (owner.standing(peer.id)?.live === true) this.turnAway(door, "duplicate", "there is a link already")
+      if (owner.standing(peer.id)?.linked === true) this.turnAway(door, "duplicate", "there is a link already")
       else this.welcome(door)
     }
     const hold = this.clock.timeout(decide, HOLD)
@@ -219,9 +243,9 @@ export class Doors {
     return undefined
   }
 
-  private turnAway(door: Door, code: string, reason: string): void {
+  private turnAway(door: Door, code: string, reason: string, more: Partial<Introduction> = {}): void {
     this.leave(door.pipe)
-    insist(door.pipe, [REFUSE, writeIntroduction({ reason: code, text: reason } as object)])
+    insist(door.pipe, [REFUSE, writeIntroduction({ ...more, reason: code, text: reason } as object)])
     door.pipe.session?.close()
     this.owner.onTurnedAway(door.pipe, reason, door.peer!)
   }

@@ -84,7 +84,13 @@ export class Finder implements DiscoveryHost {
 
   found({ id, endpoints, version, network }: Candidate): void {
     const { hub } = this
-    if (hub.closed || id === hub.identity.id) return
+    if (hub.closed) return
+    // Who has our id and is not where we are, came by a copy of our state.
+    if (id === hub.identity.id)
+      return hub.links.reach.found(
+        undefined,
+        endpoints.filter((endpoint) => !hub.endpoints.includes(endpoint)),
+      )
     const where = endpoints[0] ?? "an unknown place"
     if (network !== undefined && network !== this.network)
       return this.note({ key: "other-network", evidence: `a member of another network was heard at ${where}` }, where)
@@ -152,7 +158,7 @@ export class Finder implements DiscoveryHost {
     if (outcome === "self") {
       const evidence = `${endpoint}, where a member was to be, is this member itself`
       if (this.written.has(endpoint)) this.note({ key: "seed-self", evidence }, endpoint)
-    } else if (outcome !== "foreign") this.note({ key: "refused", evidence: `${endpoint}: ${reason}` }, endpoint)
+    } else if (outcome === "failed") this.note({ key: "refused", evidence: `${endpoint}: ${reason}` }, endpoint)
     else if (peer?.id !== this.hub.identity.id) this.noteForeign(endpoint, reason, peer)
   }
 
@@ -170,13 +176,6 @@ export class Finder implements DiscoveryHost {
     this.log("debug", `${endpoint}: ${message}`)
     const key = this.written.has(endpoint) ? "seed-silent" : "unreachable"
     this.note({ key, evidence: `${endpoint} can't be reached: ${message}` }, endpoint)
-  }
-
-  onClash(peer: Introduction): void {
-    this.note({
-      key: "clash",
-      evidence: `another living member (${peer.name}) has our id ${peer.id}`,
-    })
   }
 
   log(level: "info" | "debug", text: string): void {

@@ -7,6 +7,7 @@ import { Events } from "../events.ts"
 import { Answering, Failure, failureOf } from "./answering.ts"
 import { Asking } from "./asking.ts"
 import { Calls } from "./calls.ts"
+import { Clash } from "./clash.ts"
 import { Codecs } from "./codecs.ts"
 import type { ContentContext } from "./content.ts"
 import type { Context } from "./context.ts"
@@ -69,6 +70,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   readonly syncs: Syncs
   readonly finder: Finder
   readonly whereabouts: Whereabouts
+  readonly clash: Clash = new Clash(this)
   readonly subscriptions: Set<Subscription> = new Set()
   identity: Identity
   endpoints: readonly string[] = []
@@ -81,7 +83,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   measured = 0
   private introduced: Introduction | undefined
   private settling: Settling | undefined
-  private stopReporting: () => void = () => {}
+  stopReporting: () => void = () => {}
   private readonly platform: Platform
   private unwatch: (() => void) | undefined
 
@@ -358,10 +360,6 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
 
   onRecord(record: PeerRecord): void {
     this.finder.onRecord(record)
-  }
-
-  onClash(peer: Introduction): void {
-    this.finder.onClash(peer)
   }
 
   onUnknown(count: number): void {

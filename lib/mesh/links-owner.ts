@@ -1,7 +1,7 @@
 /** What comes of links: who is there, and what they send. All synchronous. */
 import type { Message } from "../contract.ts"
 import type { Codecs } from "./codecs.ts"
-import type { Outcome } from "./doors.ts"
+import type { Outcome, Twins } from "./doors.ts"
 import type { Introduction } from "./introduction.ts"
 import type { PeerRecord } from "./gossip.ts"
 import type { Member } from "./member.ts"
@@ -32,7 +32,7 @@ export interface LinksOwner {
   onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void
   onTurnedAway(remote: string, reason: string, peer: Introduction): void
   onFailure(endpoint: string, error: unknown): void
-  onClash(peer: Introduction): void
+  readonly clash: Twins
   /** Somebody is said to be alive there. */
   onRecord(record: PeerRecord): void
   /** Things that were skipped: of a later version of the protocol, or nonsense. */

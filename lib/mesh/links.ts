@@ -8,7 +8,7 @@ import type { Message, Place } from "../contract.ts"
 import type { Transports } from "../endpoint.ts"
 import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
-import { Doors, type DoorsOwner, type Outcome, type Standing } from "./doors.ts"
+import { Doors, type DoorsOwner, type Outcome, type Standing, type Twins } from "./doors.ts"
 import { Ends, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
@@ -164,8 +164,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   standing(id: string): Standing | undefined {
-    const member = this.members.get(id)
-    return member && { epoch: member.epoch, link: member.linkNumber, live: member.linked }
+    return this.members.get(id)
   }
 
   pair({ id, nonce }: Introduction): Pick<Introduction, "link" | "taken" | "met"> {
@@ -197,9 +196,9 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     const { owner } = this
     let member = this.members.get(peer.id)
     const known = member
-    if (known !== undefined && !(peer.met && isBoot(known, peer.epoch, peer.nonce))) {
+    if (known !== undefined && !(peer.met && known.isBoot(peer))) {
       // Another boot of it; or the same, which has forgotten us and begins to count anew.
-      this.retire(known, isBoot(known, peer.epoch, peer.nonce) ? "lost" : "restarted")
+      this.retire(known, known.isBoot(peer) ? "lost" : "restarted")
       member = undefined
     }
     const resumed = member !== undefined
@@ -238,8 +237,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.owner.onTurnedAway(pipe.address, reason, peer)
   }
 
-  onClash(peer: Introduction): void {
-    this.owner.onClash(peer)
+  get clash(): Twins {
+    return this.owner.clash
   }
 
   onUnknown(count: number): void {
@@ -373,14 +372,15 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   /** Another boot of the same member is there, or one that has forgotten us. */
-  private retire(member: Member, reason: "lost" | "restarted"): void {
+  retire(member: Member, reason: "lost" | "restarted" | "goodbye"): void {
     const { pipe } = member
     if (pipe !== undefined) {
       member.pipe = undefined
       this.byPipe.delete(pipe)
       this.pulse.forget(member)
       this.owner.onUnlinked(member)
-      pipe.close(new EarshotError("ECANCELED", "the member has restarted"))
+      if (reason === "goodbye") pipe.session?.close()
+      else pipe.close(new EarshotError("ECANCELED", "the member has restarted"))
     }
     this.leave(member, reason)
     this.forget(member)
@@ -391,6 +391,3 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     for (const [id, member] of this.members) if (member.present) yield [id, member]
   }
 }
-
-const isBoot = (member: Member, epoch: number, nonce: string): boolean =>
-  member.epoch === epoch && member.nonce === nonce

@@ -86,6 +86,10 @@ export class Member implements MemberInfo {
     this.features = new Set(introduction.features)
   }
 
+  isBoot({ epoch, nonce }: Introduction): boolean {
+    return this.epoch === epoch && this.nonce === nonce
+  }
+
   get linked(): boolean {
     return this.pipe !== undefined
   }

@@ -148,7 +148,7 @@ t.test("two members from one copied state", async (t) => {
   await copyFile(one, two)
   const a = await member(t, { state: one })
   const b = await member(t, { state: two, discovery: [seeds(a.endpoints[0]!)] })
-  t.match(await cause(b, "clash"), { evidence: new RegExp(a.id), cure: /state/ })
+  t.match(await cause(b, "clash"), { evidence: new RegExp(first.id), cure: /state/ })
 })
 
 t.test("clocks apart", async (t) => {

@@ -250,7 +250,13 @@ class Mdns implements Discovery {
     const { host } = this
     const { id, network, version, gone } = sighting
     if (host === undefined) return
-    if (id === host.self.id) return void (this.heardOwn = true)
+    if (id === host.self.id) {
+      this.heardOwn = true
+      // Not where we are: somebody else, with a copy of our state.
+      const elsewhere = this.endpointsOf(sighting, source).filter((each) => !host.self.endpoints.includes(each))
+      if (!gone && elsewhere.length > 0) host.found({ endpoints: elsewhere, id, version, network, onLink: true })
+      return
+    }
     if (gone) {
       if (this.members.delete(id)) host.lost?.(id)
       return
