@@ -1,0 +1,181 @@
+// What dies under sockets over libp2p, and who means harm.
+import { createServer, type AddressInfo } from "node:net"
+import { noise } from "@libp2p/noise"
+import { tcp } from "@libp2p/tcp"
+import { yamux } from "@libp2p/yamux"
+import { createLibp2p, type Libp2p } from "libp2p"
+import t, { type Test } from "tap"
+import { Pull, Push, type Place } from "../../lib/index.ts"
+import { libp2p } from "../../transports/libp2p.ts"
+import { command, greeting, ready } from "../support/bytes.ts"
+import { createNode } from "../support/libp2p.ts"
+import { event, events, tidy, until, within } from "../support/sockets.ts"
+
+async function nodes(t: Test, listen?: string[]): Promise<[Libp2p, Libp2p]> {
+  const both = await Promise.all([createNode([]), createNode(listen)])
+  t.teardown(() => Promise.all(both.map(async (node) => node.stop())))
+  return both
+}
+
+function at(node: Libp2p, address: string): Place {
+  return { transport: libp2p({ node }), address: address.replace("libp2p://", "") }
+}
+
+async function bound(t: Test, node: Libp2p, name = "#*"): Promise<[Pull, string]> {
+  const pull = tidy(t, new Pull({ receiveTimeout: 10_000 }))
+  await pull.bind(at(node, name))
+  return [pull, pull.lastEndpoint!]
+}
+
+const pushing = { reconnectInterval: 10, linger: 0, sendTimeout: 10_000 } as const
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+t.test("a node stopped under live sockets: both learn of it, and go on when it is back", async (t) => {
+  const [near, far] = await nodes(t, [`/ip4/127.0.0.1/tcp/${await freePort()}`])
+  const [pull, endpoint] = await bound(t, far)
+  const push = tidy(t, new Push(pushing))
+  await push.connect(at(near, endpoint))
+  await push.send("before")
+  t.equal(String((await pull.receive())[0]), "before")
+  const lost = event(push, "disconnect")
+  await far.stop()
+  await lost
+  await until("an empty socket", () => pull.peers.length === 0)
+  const waits = push.send("meanwhile")
+  await far.start()
+  await waits
+  t.equal(String((await pull.receive())[0]), "meanwhile")
+  // Now the one that dials.
+  const gone = event(push, "disconnect")
+  await near.stop()
+  await gone
+  await near.start()
+  await push.send("after")
+  t.equal(String((await pull.receive())[0]), "after")
+})
+
+t.test("connections that die again and again, from either side, at any moment", async (t) => {
+  const [near, far] = await nodes(t)
+  const [pull, endpoint] = await bound(t, far)
+  const push = tidy(t, new Push({ ...pushing, reconnectMaxInterval: 20 }))
+  await push.connect(at(near, endpoint))
+  const got: number[] = []
+  pull.onmessage = ([frame]) => void got.push(frame!.readUInt32BE())
+  const sent = (async () => {
+    for (let n = 0; n < 3000; n++) {
+      const body = Buffer.alloc(n % 50 === 0 ? 300_000 : 100)
+      body.writeUInt32BE(n)
+      await push.send(body)
+      if (n % 100 === 99) await until("a connection", () => push.peers[0]!.online)
+    }
+  })()
+  let over = false
+  void sent.finally(() => (over = true))
+  let deaths = 0
+  for (let round = 0; !over; round++) {
+    const connections = (round % 2 === 0 ? near : far).getConnections()
+    for (const connection of connections) {
+      if (round % 3 === 0) connection.streams.forEach((stream) => stream.abort(new Error("reset")))
+      else connection.abort(new Error("the cable"))
+      deaths++
+    }
+    // Not a wait for anything: the moments are to differ.
+    await new Promise((resolve) => setTimeout(resolve, (round * 7) % 30))
+  }
+  await within("all sends", sent)
+  t.ok(deaths > 3, `${deaths} deaths`)
+  const end = Buffer.alloc(4)
+  end.writeUInt32BE(9999)
+  await until("quiet", () => push.peers[0]!.online)
+  await push.send(end)
+  await until("the last one", () => got.at(-1) === 9999)
+  const order = got.filter((n, i) => i > 0 && n <= got[i - 1]!)
+  t.strictSame(order, [], "in order, none twice")
+  t.ok(got.length > 1000, `${got.length} of 3001 arrived: what a connection has under way ends with it`)
+})
+
+t.test("a stream reset in the middle of a frame costs that frame, and nobody else anything", async (t) => {
+  const [near, far] = await nodes(t)
+  const [pull, endpoint] = await bound(t, far, "#mine")
+  const push = tidy(t, new Push(pushing))
+  await push.connect(at(near, endpoint))
+  const stream = await near.getConnections(far.peerId)[0]!.newStream("/earshot/zmtp/1.0.0/mine")
+  stream.send(Buffer.concat([greeting(), ready("PUSH")]))
+  await until("two peers", () => pull.peers.length === 2)
+  const gone = event(pull, "disconnect")
+  stream.send(Buffer.from([0, 200, 1, 2, 3]))
+  await until("the bytes' way", () => stream.writeBufferLength === 0)
+  stream.abort(new Error("enough"))
+  t.match((await gone).error, { code: "ECONNRESET" })
+  await push.send("whole")
+  t.equal(String((await pull.receive())[0]), "whole")
+  t.equal(near.getConnections(far.peerId).length, 1, "over the same connection as before")
+})
+
+t.test("another protocol, garbage, and a wrong peer id", async (t) => {
+  const [near, far] = await nodes(t)
+  const [pull, endpoint] = await bound(t, far, "#mine")
+  const failed = events(pull, "handshake:error:protocol")
+  const connection = await near.dial(far.getMultiaddrs())
+  await t.rejects(connection.newStream("/earshot/zmtp/0.1.0/mine"), { name: "UnsupportedProtocolError" })
+  const garbage = await connection.newStream("/earshot/zmtp/1.0.0/mine")
+  garbage.send(Buffer.from("GET / HTTP/1.1\r\n\r\n".repeat(10)))
+  await until("a refusal", () => failed.length === 1)
+  const early = await connection.newStream("/earshot/zmtp/1.0.0/mine")
+  early.send(Buffer.concat([greeting(), command("PING", Buffer.alloc(2))]))
+  await until("another", () => failed.length === 2)
+
+  const push = tidy(t, new Push(pushing))
+  const other = await createNode([])
+  t.teardown(() => other.stop())
+  const stranger = endpoint.replace(far.peerId.toString(), near.peerId.toString())
+  const failure = event(push, "connect:delay")
+  void push.connect(at(other, stranger)).catch(() => {})
+  t.match(await failure, { error: { code: "EHOSTUNREACH" } })
+})
+
+t.test("a hostile peer that opens 10,000 streams is bounded, and others come in", async (t) => {
+  const [near, far] = await nodes(t)
+  const [pull, endpoint] = await bound(t, far, "#mine")
+  const hostile = await createLibp2p({
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux({ maxOutboundStreams: 20_000 })],
+  })
+  t.teardown(() => hostile.stop())
+  const connection = await hostile.dial(far.getMultiaddrs())
+  // More than ten before the other side is set up, and libp2p ends the connection.
+  await connection.newStream("/earshot/zmtp/1.0.0/mine")
+  const most = { named: 0, bare: 0 }
+  const look = (kind: keyof typeof most): void => {
+    most[kind] = Math.max(most[kind], far.getConnections(hostile.peerId)[0]?.streams.length ?? 0)
+  }
+  // Some by the book, that say nothing then; the rest don't even say which protocol they want.
+  for (let opened = 0; opened < 1000; opened += 100) {
+    const open = (): Promise<unknown> =>
+      connection.newStream("/earshot/zmtp/1.0.0/mine", { maxOutboundStreams: 20_000 }).catch(() => {})
+    await Promise.all(Array.from({ length: 100 }, open))
+    look("named")
+  }
+  const { muxer } = connection as unknown as { muxer: { createStream(options: object): Promise<unknown> } }
+  for (let opened = 1000; opened < 10_000; opened += 100) {
+    await Promise.all(Array.from({ length: 100 }, () => muxer.createStream({})))
+    await new Promise((resolve) => setImmediate(resolve))
+    look("bare")
+  }
+  t.ok(most.named > 0 && most.named <= 300, `as many as handshakes may be under way: ${most.named}`)
+  t.ok(most.bare <= 1000, `as many as Yamux takes: ${most.bare}`)
+  const push = tidy(t, new Push(pushing))
+  await within("an honest peer", push.connect(at(near, endpoint)))
+  await push.send("honest")
+  t.equal(String((await pull.receive())[0]), "honest")
+  connection.abort(new Error("done"))
+  await until("the end of them", () => pull.peers.length === 1)
+})
