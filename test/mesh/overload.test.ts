@@ -362,3 +362,123 @@ t.test("work that waits goes to a worker that comes, and to one that subscribes 
   t.equal(hubOf(a).outgoing.held, 0)
   t.equal(a.stats().dropped.busy?.count, 1)
 })
+
+t.test(
+  "a service at three times its capacity: what it accepts is quick, the rest is BUSY, and nothing stays",
+  async (t) => {
+    const mesh = await member(t, { network: "overload" })
+    // Four at a time, each 10 ms: 400 a second.
+    const server = new Remote(t, mesh.endpoints[0]!, "server", {
+      subject: "work",
+      ms: 10,
+      concurrency: 4,
+      queueSize: 8,
+    })
+    await mesh.ready({ subject: "work", timeout: PATIENCE })
+    const before = { own: process.memoryUsage().rss, its: await server.ask("memory") }
+    const took: number[] = []
+    const failed: string[] = []
+    const all: Promise<unknown>[] = []
+    const ask = async (): Promise<void> => {
+      const began = performance.now()
+      await mesh.request("work", null, { timeout: 20_000 }).then(
+        () => took.push(performance.now() - began),
+        ({ code }: { code: string }) => failed.push(code),
+      )
+    }
+    const TOTAL = 2400
+    for (const began = performance.now(); all.length < TOTAL; await turn())
+      while (all.length < Math.min(TOTAL, (performance.now() - began) * 1.2)) all.push(ask())
+    await Promise.all(all)
+    took.sort((a, b) => a - b)
+    const p99 = took[Math.floor(took.length * 0.99)]!
+    t.comment(`${took.length} of ${TOTAL} accepted, p99 ${Math.round(p99)} ms`)
+    t.equal(took.length + failed.length, TOTAL)
+    t.ok(took.length > 100 && failed.length > TOTAL / 4)
+    t.strictSame([...new Set(failed)], ["BUSY"])
+    // Nominally 30 ms: three rounds of four.
+    t.ok(p99 < 1500, `p99 ${p99} ms`)
+    t.ok(process.memoryUsage().rss - before.own < 80e6)
+    t.ok((await server.ask("memory")) - before.its < 80e6)
+    t.strictSame([hubOf(mesh).asking.waiting, await server.ask("open")], [0, 0], "nothing is left open")
+  },
+)
+
+t.test("a thousand requests at once: all are answered, or refused at once", async (t) => {
+  for (const [queueSize, least] of [
+    [64, 128],
+    [1000, 1000],
+  ] as const) {
+    await using net = await testMesh(["a", "b"], { clock: "virtual" })
+    const { a, b } = net.mesh
+    b.serve("work", () => new Promise<void>((resolve) => net.clock.timeout(resolve, 10)), { queueSize })
+    await net.settle()
+    const results = await net.until(
+      Promise.all(
+        Array.from({ length: 1000 }, () =>
+          a.request("work").then(
+            () => "answered",
+            ({ code }: { code: string }) => code,
+          ),
+        ),
+      ),
+    )
+    const answered = results.filter((each) => each === "answered").length
+    t.equal(answered, least, `64 at a time, and ${queueSize} wait`)
+    t.equal(results.filter((each) => each === "BUSY").length, 1000 - answered)
+    t.strictSame([hubOf(a).asking.waiting, hubOf(b).answering.size], [0, 0])
+  }
+})
+
+t.test("at most 65,536 requests are under way", async (t) => {
+  await using net = await testMesh(["a"], { clock: "virtual" })
+  const { a } = net.mesh
+  a.serve("work", () => 1, { queueSize: 100_000 })
+  await net.settle()
+  const codes = new Map<string, number>()
+  const all = Array.from({ length: 65_636 }, () =>
+    a.request("work").then(
+      () => "answered",
+      ({ code }: { code: string }) => code,
+    ),
+  )
+  for (const code of await net.until(Promise.all(all))) codes.set(code, (codes.get(code) ?? 0) + 1)
+  t.strictSame(
+    codes,
+    new Map([
+      ["answered", 65_536],
+      ["LIMIT", 100],
+    ]),
+  )
+  t.strictSame([hubOf(a).asking.waiting, hubOf(a).answering.size], [0, 0])
+})
+
+t.test("what waits beyond its deadline never reaches the handler, and is counted", async (t) => {
+  await using net = await testMesh(["a", "b"], { clock: "virtual" })
+  const { a, b } = net.mesh
+  const handled: number[] = []
+  b.serve(
+    "work",
+    async (n: number) => {
+      handled.push(n)
+      await new Promise<void>((resolve) => net.clock.timeout(resolve, 100))
+    },
+    { concurrency: 1 },
+  )
+  await net.settle()
+  const results = await net.until(
+    Promise.all(
+      Array.from({ length: 10 }, (_, n) =>
+        a.request("work", n, { timeout: 250 }).then(
+          () => "answered",
+          ({ code }: { code: string }) => code,
+        ),
+      ),
+    ),
+  )
+  await net.advance(2000)
+  t.strictSame(results, ["answered", "answered", ...Array.from({ length: 8 }, () => "TIMEOUT")])
+  t.strictSame(handled, [0, 1, 2])
+  t.equal(b.stats().dropped.expired?.count, 7)
+  t.strictSame([hubOf(a).asking.waiting, hubOf(b).answering.size], [0, 0])
+})

@@ -37,6 +37,13 @@ const roles = {
     commands.report = () => seen
     commands.hurry = () => void (stall = 0)
   },
+
+  /** Answers each request after so many ms. */
+  server({ subject, ms, ...options }) {
+    mesh.serve(subject, () => new Promise((resolve) => setTimeout(resolve, ms)), options)
+    // Accepted, and not answered.
+    commands.open = () => mesh.hub.answering.size
+  },
 }
 
 roles[role](options)
