@@ -8,6 +8,7 @@ import { latency } from "./questions/latency.mjs"
 import { matching } from "./questions/matching.mjs"
 import { memory } from "./questions/memory.mjs"
 import { meshCrowd } from "./questions/mesh-crowd.mjs"
+import { meshOverload } from "./questions/mesh-overload.mjs"
 import { meshIdle } from "./questions/mesh-idle.mjs"
 import { mesh } from "./questions/mesh.mjs"
 import { size } from "./questions/size.mjs"
@@ -54,6 +55,7 @@ const questions = [
   mesh,
   meshIdle,
   meshCrowd,
+  meshOverload,
   matching,
   subjects,
   storm,
