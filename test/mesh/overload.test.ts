@@ -482,3 +482,24 @@ t.test("what waits beyond its deadline never reaches the handler, and is counted
   t.equal(b.stats().dropped.expired?.count, 7)
   t.strictSame([hubOf(a).asking.waiting, hubOf(b).answering.size], [0, 0])
 })
+
+t.test("fifty members in four processes that know one seed only are all linked", { timeout: 60_000 }, async (t) => {
+  const network = "crowd"
+  const TOTAL = 50
+  const mesh = await member(t, { network, name: "seed" })
+  const began = performance.now()
+  const crowds = [17, 16, 16].map(
+    (count, i) =>
+      new Remote(t, mesh.endpoints[0]!, "crowd", { name: `crowd ${i}`, count, total: TOTAL, join: { network } }),
+  )
+  await mesh.ready({ members: TOTAL - 1, timeout: PATIENCE })
+  await until("the last links", () => crowds.every(({ heard }) => heard.some((each) => "complete" in each)))
+  const took = performance.now() - began
+  const cpu = crowds.map(({ heard }) => {
+    const { user, system } = heard.find((each) => "complete" in each)!["complete"]
+    return Math.round((user + system) / 1000)
+  })
+  t.comment(`all linked ${Math.round(took)} ms after the first start; CPU ${cpu.join(", ")} ms`)
+  t.ok(took < 25_000, `${Math.round(took)} ms`)
+  t.equal(mesh.members.size, TOTAL - 1)
+})

@@ -38,6 +38,22 @@ const roles = {
     commands.hurry = () => void (stall = 0)
   },
 
+  /** So many more members, each told of the seed only; says when all of them are linked with `total - 1` others. */
+  async crowd({ count, total }) {
+    const more = Array.from({ length: count - 1 }, (_, i) =>
+      Mesh.join({
+        name: `${name} ${i}`,
+        network: join.network,
+        listen: ["tcp://127.0.0.1:0"],
+        discovery: [seeds(seed)],
+        observe: false,
+      }),
+    )
+    const all = [mesh, ...(await Promise.all(more))]
+    await Promise.all(all.map((each) => each.ready({ members: total - 1, timeout: 60_000 })))
+    say({ complete: process.cpuUsage() })
+  },
+
   /** Answers each request after so many ms. */
   server({ subject, ms, ...options }) {
     mesh.serve(subject, () => new Promise((resolve) => setTimeout(resolve, ms)), options)
