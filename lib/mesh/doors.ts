@@ -12,7 +12,7 @@ import { printable } from "./printable.ts"
 import { Kind, MAJOR, bare } from "./wire.ts"
 
 /** How an attempt to link ended, for whoever dialled. */
-export type Outcome = "linked" | "duplicate" | "self" | "foreign" | "clash" | "failed"
+export type Outcome = "linked" | "duplicate" | "self" | "foreign" | "clash" | "full" | "failed"
 
 /** What is known of the live link of a pair, for the listener's decision. */
 export interface Standing {
@@ -36,6 +36,8 @@ export interface DoorsOwner {
   standing(id: string): Standing | undefined
   /** What a hello or a welcome to this boot says of the pair: the number of a new link, how much was taken, and whether we remember it. */
   pair(peer: Introduction): Pick<Introduction, "link" | "taken" | "met">
+  /** There are as many links with members that listen as there may be. */
+  readonly crowded: boolean
   /** An own dial to that member is under way. */
   dialling(id: string): boolean
   /** Gives up the own dial to it: it has come to us. */
@@ -80,6 +82,7 @@ const OUTCOMES: ReadonlyMap<unknown, Outcome> = new Map<unknown, Outcome>([
   ["network", "foreign"],
   ["version", "foreign"],
   ["clash", "clash"],
+  ["full", "full"],
 ])
 
 export class Doors {
@@ -162,6 +165,7 @@ export class Doors {
     const misfit = this.misfit(peer)
     if (misfit !== undefined) return this.turnBack(door, "foreign", misfit.reason)
     door.as = id
+    if (owner.crowded) return this.turnBack(door, "full", "we have as many links as we may have (maxLinks)")
     // Whoever has our id is told by our hello which boot of it we are, and we by its refusal.
     if (peer.id !== id && !owner.onFound(door.pipe, peer))
       return this.turnBack(door, "duplicate", "there is a link already")
@@ -205,6 +209,8 @@ export class Doors {
       if (standing.linked && peer.epoch === standing.epoch && peer.link <= standing.linkNumber)
         return this.turnAway(door, "duplicate", "there is a link already")
     }
+    if (standing?.linked !== true && !peer.leaf && owner.crowded)
+      return this.turnAway(door, "full", "it has as many links as it may have (maxLinks)")
     if (!owner.dialling(peer.id)) return this.welcome(door)
     if (peer.id < owner.introduction.id) {
       owner.abandon(peer.id)

@@ -158,6 +158,9 @@ export class Finder implements DiscoveryHost {
     if (outcome === "self") {
       const evidence = `${endpoint}, where a member was to be, is this member itself`
       if (this.written.has(endpoint)) this.note({ key: "seed-self", evidence }, endpoint)
+    } else if (outcome === "full") {
+      this.note({ key: "full", evidence: `${endpoint}: ${reason}` }, endpoint)
+      this.hub.events.emit("denied", { what: "link", ...(peer && { member: peer.id }), reason })
     } else if (outcome === "failed") this.note({ key: "refused", evidence: `${endpoint}: ${reason}` }, endpoint)
     else if (peer?.id !== this.hub.identity.id) this.noteForeign(endpoint, reason, peer)
   }

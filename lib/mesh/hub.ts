@@ -140,10 +140,6 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     if (this.draining) throw new EarshotError("EBADF", "the mesh is draining")
   }
 
-  get replay(): boolean {
-    return this.settings.replay
-  }
-
   get settled(): boolean {
     return this.settling?.settled === true
   }
@@ -322,6 +318,8 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.answering.onGone(member)
     this.asking.onGone(member)
     this.outgoing.onForgotten(member)
+    // What was found for subjects would keep it in memory.
+    this.routes.table.forget()
     this.asking.onChange()
   }
 

@@ -5,13 +5,13 @@ import type { Outcome, Twins } from "./doors.ts"
 import type { Introduction } from "./introduction.ts"
 import type { PeerRecord } from "./gossip.ts"
 import type { Member } from "./member.ts"
+import type { MeshSettings } from "./options.ts"
 
 export interface LinksOwner {
   /** As it is now; what belongs to one pair is left 0. */
   readonly introduction: Introduction
   readonly codecs: Codecs
-  /** Keep for a lost member what it would have got. */
-  readonly replay: boolean
+  readonly settings: Pick<MeshSettings, "replay" | "maxLinks">
   allowed(endpoint: string): boolean
   /** A member is linked. `resumed`: the same boot as before, whose interest is still known. */
   onLinked(member: Member, resumed: boolean): void

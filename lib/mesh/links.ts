@@ -64,6 +64,11 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     return this.byPipe.size
   }
 
+  get crowded(): boolean {
+    const most = this.owner.settings.maxLinks
+    return this.byPipe.size >= most && [...this.byPipe.values()].filter(({ leaf }) => !leaf).length >= most
+  }
+
   /** Connections that are not links yet. */
   get knocking(): number {
     return this.doors.size
@@ -106,12 +111,13 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   /** Ends every link without a word. */
   kill(linger = 0): Promise<void> {
     this.closed = true
+    // Nobody is let in any more, also not who waits for our own dial to end.
+    this.doors.close()
     this.reach.stop()
     this.pulse.stop()
     this.gossip.stop()
     this.thanks.stop()
     this.lost.clear()
-    this.doors.close()
     return this.ends.close(linger)
   }
 
@@ -202,7 +208,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
       member = undefined
     }
     const resumed = member !== undefined
-    if (member === undefined) this.members.set(peer.id, (member = new Member(peer, owner.replay, owner.codecs, owner)))
+    const { codecs, settings } = owner
+    if (member === undefined) this.members.set(peer.id, (member = new Member(peer, settings.replay, codecs, owner)))
     const old = member.pipe
     this.lost.remove(member)
     member.left = false
@@ -354,9 +361,9 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.lost.remove(member)
     if (this.members.get(member.id) === member) this.members.delete(member.id)
     if (member.left) this.reach.forget(member.id)
-    const { unconfirmed } = member.replay
+    const { untold } = member.replay
     member.replay.end()
-    if (unconfirmed > 0 && !member.left) this.owner.onGap(member, "sent", unconfirmed)
+    if (untold > 0 && !member.left) this.owner.onGap(member, "sent", untold)
     this.owner.onForgotten(member)
   }
 

@@ -167,7 +167,7 @@ export class Reach {
 
   /** What became of a connection of ours. */
   over(connection: unknown, outcome: Outcome, endpoint: string): void {
-    if (outcome === "foreign" || outcome === "self") {
+    if (outcome === "foreign" || outcome === "self" || outcome === "full") {
       if (this.bans.size >= MAX_BANS) this.bans.delete(this.bans.keys().next().value!)
       this.bans.set(endpoint, this.clock.now() + BAN)
     }
@@ -189,12 +189,12 @@ export class Reach {
 
   stop(): void {
     this.stopped = true
+    this.waiting.clear()
     for (const target of this.targets.values()) {
       target.timer?.cancel()
       if (target.attempt !== undefined) this.finish(target.attempt)
     }
     this.targets.clear()
-    this.waiting.clear()
     this.expected.clear()
   }
 
