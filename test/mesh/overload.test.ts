@@ -503,3 +503,27 @@ t.test("fifty members in four processes that know one seed only are all linked",
   t.ok(took < 25_000, `${Math.round(took)} ms`)
   t.equal(mesh.members.size, TOTAL - 1)
 })
+
+t.test("a worker that dies: what was on its way to it is in a gap, what waits goes to the next", async (t) => {
+  await using net = await testMesh(["a", "b"], { clock: "virtual" })
+  const { a, b } = net.mesh
+  b.subscribe("job", { queue: "q", prefetch: 100 }, () => new Promise(() => {}))
+  await net.settle()
+  const [gaps, leaves, drops] = [record(a, "gap"), record(a, "leave"), record(a, "drop")]
+  await net.kill("b", { silent: true })
+  for (let n = 0; n < 5; n++) t.match(a.tryPublish("job", n), { sent: 1, dropped: 0 })
+  await net.advance(7000)
+  t.match(leaves, [{ member: { name: "b" }, reason: "lost" }])
+  const receipts = [5, 6, 7].map((n) => a.publish("job", n, { onFull: "wait" }))
+  t.match(a.tryPublish("job", 8), { sent: 0, dropped: 1, reasons: { busy: 1 } })
+  await net.advance(1000)
+  const c = await net.join("c")
+  const got: number[] = []
+  c.subscribe("job", { queue: "q" }, ({ data }) => void got.push(data))
+  for (const receipt of await net.until(Promise.all(receipts))) t.match(receipt, { sent: 1, dropped: 0 })
+  await net.advance(1000)
+  t.strictSame(got, [5, 6, 7])
+  await net.advance(400_000)
+  t.match(gaps, [{ member: { name: "b" }, direction: "sent", count: 5 }])
+  t.equal(sum(drops), 1)
+})
