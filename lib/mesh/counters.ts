@@ -5,6 +5,8 @@ import type { MeshDropReason, MeshEvents } from "./events.ts"
 import type { Member } from "./member.ts"
 
 const QUIET = 100
+/** Causes that are told apart at a time; of more than that the subject is left out. */
+const MOST = 1024
 
 interface Open {
   readonly reason: MeshDropReason
@@ -42,6 +44,16 @@ export class Counters {
     const tally = (this.dropped[reason] ??= { count: 0, bytes: 0 })
     tally.count += count
     tally.bytes += bytes
+    this.note(reason, count, bytes, member, subject)
+  }
+
+  private note(
+    reason: MeshDropReason,
+    count: number,
+    bytes: number,
+    member: Member | undefined,
+    subject: string | undefined,
+  ): void {
     const key = `${reason} ${member?.id ?? ""} ${subject ?? ""}`
     const open = this.open.get(key)
     if (open !== undefined) {
@@ -49,6 +61,7 @@ export class Counters {
       open.bytes += bytes
       return
     }
+    if (this.open.size >= MOST && subject !== undefined) return this.note(reason, count, bytes, member, undefined)
     const fresh: Open = { reason, member, subject, count: 0, bytes: 0, timer: this.rest(key) }
     this.open.set(key, fresh)
     this.events.emit("drop", { reason, subject, member, count, bytes })

@@ -70,6 +70,7 @@ async function answered(hub: Hub, ms: number): Promise<void> {
   try {
     await hub.confirmed(ms)
   } catch (error) {
-    if (!(error instanceof EarshotError && error.code === "TIMEOUT")) throw error
+    // Closed meanwhile: nobody is left to answer.
+    if (!(error instanceof EarshotError && (error.code === "TIMEOUT" || error.code === "EBADF"))) throw error
   }
 }

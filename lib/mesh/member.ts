@@ -177,13 +177,13 @@ export class Member implements MemberInfo {
     this.revise(introduction)
   }
 
-  /** A link is there again: sends what it has not taken. Returns how many messages are missing for good. */
+  /** A link is there again: sends what it has not taken. Returns how many messages are missing for good since the last time. */
   resume(taken: number): number {
     if (!this.features.has("replay")) return 0
-    const { missing, messages } = this.replay.resume(unwrap(taken, this.replay.sent))
+    const { missing, fresh, messages } = this.replay.resume(unwrap(taken, this.replay.sent))
     if (missing > 0) this.tell([numbered(Kind.GAP, 0, missing)])
     for (const message of messages) this.tell(message)
-    return missing
+    return fresh
   }
 
   /** It told something new of itself. */

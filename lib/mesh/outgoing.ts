@@ -1,9 +1,9 @@
 /** Publishing: to everybody who wants the subject, and to one of each queue group. */
-import type { Timer } from "../clock.ts"
 import { sizeOf } from "../bytes.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { Ring } from "../ring.ts"
+import { Confirmations } from "./confirmations.ts"
 import { decodeContent, encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
@@ -34,8 +34,6 @@ const MAX_EARLY = 1000
 const MAX_EARLY_BYTES = 8 * 1024 * 1024
 /** Messages to ourselves that wait for the end of the turn. */
 const MAX_OWN = 8192
-/** ms that a confirmation may take. */
-const PATIENCE = 10_000
 const DEFAULTS: PublishOptions = {}
 
 interface Early {
@@ -45,15 +43,6 @@ interface Early {
   readonly done: ((receipt: Receipt | Promise<Receipt>) => void) | undefined
 }
 
-interface Confirmation {
-  readonly awaited: Set<Member>
-  readonly tally: Tally
-  confirmed: number
-  unconfirmed: number
-  readonly timer: Timer
-  readonly resolve: (receipt: Receipt) => void
-}
-
 export class Outgoing {
   published = 0
   private readonly context: Context
@@ -61,12 +50,12 @@ export class Outgoing {
   private readonly work: Work
   private readonly early = new Ring<Early>()
   private earlyBytes = 0
-  private readonly own: (() => void)[] = []
-  private readonly confirmations = new Map<number, Confirmation>()
-  private lastConfirmation = 0
+  private readonly own: { readonly frames: readonly Uint8Array[]; readonly deliver: (content: Content) => void }[] = []
+  private readonly confirmations: Confirmations
 
   constructor(context: Context) {
     this.context = context
+    this.confirmations = new Confirmations(context.clock)
     this.waiting = new Waiting(context)
     this.work = new Work(context, (group, frames, subject, not) => this.give(group, frames, subject, not))
   }
@@ -131,11 +120,7 @@ export class Outgoing {
   }
 
   onConfirm(member: Member, head: Uint8Array): void {
-    const id = numberAt(head, 2)
-    const confirmation = this.confirmations.get(id)
-    if (confirmation?.awaited.delete(member) !== true) return
-    confirmation.confirmed++
-    this.confirm(id, confirmation)
+    this.confirmations.onConfirm(member, numberAt(head, 2))
   }
 
   /** A member had no room for a message that it got for a group. */
@@ -155,17 +140,13 @@ export class Outgoing {
     this.work.onFree(group)
   }
 
-  /** Its link is lost: who waits for its word waits in vain. */
+  /** Its link is lost. */
   onUnlinked(member: Member): void {
     this.waiting.onUnlinked(member)
   }
 
   onForgotten(member: Member): void {
-    for (const [id, confirmation] of this.confirmations)
-      if (confirmation.awaited.delete(member)) {
-        confirmation.unconfirmed++
-        this.confirm(id, confirmation)
-      }
+    this.confirmations.onForgotten(member)
   }
 
   close(): void {
@@ -176,13 +157,10 @@ export class Outgoing {
       tally.drop("closed")
       done?.(tally.done())
     }
+    for (const { frames } of this.own.splice(0)) context.drop("closed", 1, sizeOf(frames))
     this.waiting.close()
     this.work.close()
-    for (const [id, confirmation] of this.confirmations) {
-      confirmation.unconfirmed += confirmation.awaited.size
-      confirmation.awaited.clear()
-      this.confirm(id, confirmation)
-    }
+    this.confirmations.close()
   }
 
   private toPlain({ plain }: Route, frames: Uint8Array[]): Receipt {
@@ -219,44 +197,12 @@ export class Outgoing {
     })
   }
 
-  private async confirmed(
-    route: Route,
-    subject: string,
-    frames: Uint8Array[],
-    options: PublishOptions,
-  ): Promise<Receipt> {
-    const id = (this.lastConfirmation = (this.lastConfirmation % 0xffff_fffe) + 1)
-    const chosen = new Set<Member>()
+  private confirmed(route: Route, subject: string, frames: Uint8Array[], options: PublishOptions): Promise<Receipt> {
+    const id = this.confirmations.next()
+    const awaited = new Set<Party>()
     const waits: Promise<Posted>[] = []
-    const tally = this.toAll(route, subject, frames, options, id, waits, chosen)
-    return new Promise((resolve) => {
-      const expire = (): void => {
-        confirmation.unconfirmed += confirmation.awaited.size
-        confirmation.awaited.clear()
-        this.confirm(id, confirmation)
-      }
-      const confirmation: Confirmation = {
-        awaited: chosen,
-        tally,
-        confirmed: tally.sent - chosen.size,
-        unconfirmed: 0,
-        timer: this.context.clock.timeout(expire, PATIENCE),
-        resolve,
-      }
-      this.confirmations.set(id, confirmation)
-      void Promise.all(waits).then((all) => {
-        for (const posted of all) tally.add(posted)
-        this.confirm(id, confirmation)
-      })
-    })
-  }
-
-  private confirm(id: number, confirmation: Confirmation): void {
-    if (confirmation.awaited.size > 0 || this.confirmations.get(id) !== confirmation) return
-    this.confirmations.delete(id)
-    confirmation.timer.cancel()
-    const { tally, confirmed, unconfirmed, resolve } = confirmation
-    resolve(tally.done({ confirmed, unconfirmed }))
+    const tally = this.toAll(route, subject, frames, options, id, waits, awaited)
+    return this.confirmations.wait(id, tally, awaited, waits)
   }
 
   /** Picks for each group, then one message for each member. */
@@ -267,7 +213,7 @@ export class Outgoing {
     { onFull = "drop", echo = true }: PublishOptions,
     confirm = 0,
     waits?: Promise<Posted>[],
-    chosen?: Set<Member>,
+    awaited?: Set<Party>,
   ): Tally {
     const { context } = this
     if (context.interest.dirty) context.interest.flush()
@@ -291,14 +237,12 @@ export class Outgoing {
       const names = picked.get(member)
       picked.delete(member)
       const message = names === undefined ? common! : [publishHead(true, names, confirm), ...frames]
-      this.post(member, message, subject, onFull, tally, waits)
-      chosen?.add(member)
+      this.post(member, message, subject, onFull, tally, waits, awaited)
     }
     const ownGroups = picked.get(undefined) ?? []
     picked.delete(undefined)
     for (const [member, names] of picked) {
-      this.post(member!, [publishHead(false, names, confirm), ...frames], subject, onFull, tally, waits)
-      chosen?.add(member!)
+      this.post(member!, [publishHead(false, names, confirm), ...frames], subject, onFull, tally, waits, awaited)
     }
     const ownToo = ownPlain && echo
     if (ownToo || ownGroups.length > 0) {
@@ -307,6 +251,7 @@ export class Outgoing {
         for (const name of ownGroups) this.takeOwn(name, content, frames)
       }, frames)
       tally.add(taken ? "sent" : "full")
+      if (taken) awaited?.add(undefined)
     }
     return tally
   }
@@ -318,14 +263,18 @@ export class Outgoing {
     onFull: OnFull,
     tally: Tally,
     waits: Promise<Posted>[] | undefined,
+    awaited: Set<Party> | undefined,
   ): void {
     const posted = this.waiting.post(member, message, subject, onFull)
     if (typeof posted !== "string") {
       waits?.push(posted)
+      awaited?.add(member)
+      if (awaited !== undefined) void posted.then((late) => isUnderWay(late) || awaited.delete(member))
       return
     }
     tally.add(posted)
-    this.account(member, posted, message)
+    if (isUnderWay(posted)) awaited?.add(member)
+    else this.account(member, posted, message)
   }
 
   /** To one of a group that has room, but `not` to that one. */
@@ -355,10 +304,10 @@ export class Outgoing {
       context.drop("full", 1, sizeOf(frames))
       return false
     }
-    own.push(() => deliver(decodeContent(frames, 0, this.context.reading)))
+    own.push({ frames, deliver })
     if (own.length === 1)
       context.clock.microtask(() => {
-        for (const each of own.splice(0)) each()
+        for (const each of own.splice(0)) each.deliver(decodeContent(each.frames, 0, context.reading))
       })
     return true
   }
@@ -383,6 +332,8 @@ export class Outgoing {
     return ONE_WAITS
   }
 }
+
+const isUnderWay = (posted: Posted): boolean => posted === "sent" || posted === "waiting"
 
 /** What a member does with a message for a group that it has no room for. */
 export function returned(group: string, frames: readonly Uint8Array[]): Message {

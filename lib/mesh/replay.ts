@@ -14,6 +14,8 @@ export class Replay {
   /** Counted messages since the two boots met. */
   sent = 0
   private acknowledged = 0
+  /** The messages up to this one that are missing have been told of. */
+  private told = 0
   private readonly kept = new Ring<Message>()
   /** Of what is kept. */
   bytes = 0
@@ -26,9 +28,9 @@ export class Replay {
     this.on = on
   }
 
-  /** Messages that the other has not said to have taken. */
-  get unconfirmed(): number {
-    return this.sent - this.acknowledged
+  /** Messages that the other has not said to have taken, but for those that were told of as missing. */
+  get untold(): number {
+    return this.sent - Math.max(this.acknowledged, this.told)
   }
 
   /** How many could be sent again. */
@@ -54,14 +56,22 @@ export class Replay {
   /** Taken back before it left: it was never sent. */
   recall(message: Message): void {
     this.sent--
+    this.told = Math.min(this.told, this.sent)
     if (this.kept.remove(message)) this.bytes -= sizeOf(message)
   }
 
-  /** After a loss: what comes next for one who has taken so many, and how many before that are missing for good. */
-  resume(taken: number): { readonly missing: number; readonly messages: Message[] } {
+  /**
+   * After a loss: what comes next for one who has taken so many, and how many before that are missing for good; `fresh`: of
+   * these, how many were not missing the last time, when it may have been lost again before it heard of them.
+   */
+  resume(taken: number): { readonly missing: number; readonly fresh: number; readonly messages: Message[] } {
     this.over = false
     this.acknowledge(taken)
-    return { missing: Math.max(0, this.sent - this.kept.length - taken), messages: this.kept.toArray() }
+    const first = this.sent - this.kept.length
+    const missing = Math.max(0, first - taken)
+    const fresh = Math.min(missing, Math.max(0, first - this.told))
+    this.told = Math.max(this.told, first)
+    return { missing, fresh, messages: this.kept.toArray() }
   }
 
   /** Gives up what is kept. Should the other come back, it is told how many messages are missing. */

@@ -7,9 +7,14 @@ import { Kind, numberAt, numbered } from "./wire.ts"
 
 interface Sync {
   readonly awaited: Set<Member>
-  readonly timer: Timer | undefined
+  readonly timer: Timer
   readonly resolve: () => void
+  /** The mesh is closed. */
+  readonly fail: (error: EarshotError) => void
 }
+
+/** ms after which `after` waits no longer for members that live and don't answer. */
+const PATIENCE = 2000
 
 export class Syncs {
   private readonly clock: Clock
@@ -22,7 +27,7 @@ export class Syncs {
     this.links = links
   }
 
-  /** Resolves when all have answered; who is lost meanwhile is not waited for. Rejects TIMEOUT after `timeout` ms. */
+  /** Resolves when all have answered; who is lost meanwhile is not waited for. Rejects TIMEOUT after `timeout` ms, EBADF when the mesh is closed. */
   all(timeout: number): Promise<void> {
     const awaited = new Set(this.links.linked)
     if (awaited.size === 0) return Promise.resolve()
@@ -33,17 +38,21 @@ export class Syncs {
         this.open.delete(id)
         reject(new EarshotError("TIMEOUT", `${awaited.size} members have not confirmed within ${timeout} ms`))
       }, timeout)
-      this.open.set(id, { awaited, timer, resolve })
+      this.open.set(id, { awaited, timer, resolve, fail: reject })
       for (const member of awaited) member.tell([numbered(Kind.SYNC, 0, id)])
     }).finally(() => this.clock.release())
   }
 
-  /** Calls back when these have read all that was sent to them before, or are lost, or the mesh is closed. */
+  /** Calls back when these have read all that was sent to them before, or are lost, or don't answer; never when the mesh is closed. */
   after(members: readonly Member[], callback: () => void): void {
     const awaited = new Set(members.filter(({ linked }) => linked))
     if (awaited.size === 0) return callback()
     const id = (this.last = (this.last % 0xffff_fffe) + 1)
-    this.open.set(id, { awaited, timer: undefined, resolve: callback })
+    const timer = this.clock.timeout(() => {
+      this.open.delete(id)
+      callback()
+    }, PATIENCE)
+    this.open.set(id, { awaited, timer, resolve: callback, fail: () => {} })
     for (const member of awaited) member.tell([numbered(Kind.SYNC, 0, id)])
   }
 
@@ -62,9 +71,10 @@ export class Syncs {
   }
 
   close(): void {
-    for (const { timer, resolve } of this.open.values()) {
-      timer?.cancel()
-      resolve()
+    const error = new EarshotError("EBADF", "the mesh was closed")
+    for (const { timer, fail } of this.open.values()) {
+      timer.cancel()
+      fail(error)
     }
     this.open.clear()
   }
@@ -72,7 +82,7 @@ export class Syncs {
   private leave(id: number, { awaited, timer, resolve }: Sync, member: Member): void {
     if (!awaited.delete(member) || awaited.size > 0) return
     this.open.delete(id)
-    timer?.cancel()
+    timer.cancel()
     resolve()
   }
 }

@@ -1,6 +1,7 @@
 // What is easily lost in silence, left behind or counted wrongly: ends, odd handlers, and sums.
 import t from "tap"
 import type { Mesh } from "../../lib/mesh/index.ts"
+import { KEPT, Replay } from "../../lib/mesh/replay.ts"
 import { testMesh } from "../../lib/mesh/testing.ts"
 import { outcome, thrown, until, within } from "../support/sockets.ts"
 
@@ -20,10 +21,12 @@ t.test("requests whose askers gave up leave nothing behind, and a drain does not
   await using net = await testMesh(["a", "b"])
   const { a, b } = net.mesh
   const { open, opened } = gate()
-  b.serve("x", () => opened, { concurrency: 1 })
+  let begun = 0
+  b.serve("x", () => (begun++, opened), { concurrency: 1 })
   b.subscribe("mute", { responds: true }, () => {})
   await net.settle()
   const running = a.request("x", 1, { timeout: 200 })
+  await until("it runs", () => begun === 1)
   const askers = [a, a, b, b]
   const rest = askers.flatMap((mesh) => [
     mesh.request("x", 1, { timeout: 50 }),
@@ -139,4 +142,92 @@ t.test("nothing listens to a signal any more when what it would end has ended", 
     "EINVAL",
   )
   t.equal(a.stats().subscriptions.length, 0)
+})
+
+t.test(
+  "confirm: what was dropped is neither confirmed nor awaited, what waits is awaited; the sums are exact",
+  async (t) => {
+    await using net = await testMesh(["a", "b", "c"], { clock: "virtual", member: { maxMessageSize: 1024 } })
+    const { a, b } = net.mesh
+    b.subscribe("s", () => {})
+    await net.settle()
+    const large = await net.until(a.publish("s", "x".repeat(2000), { confirm: true }), 100)
+    t.match(large, { sent: 0, dropped: 1, reasons: { "too-large": 1 }, confirmed: 0, unconfirmed: 0 })
+    a.subscribe("s", () => {})
+    net.cut("a", "b")
+    const lost = a.publish("s", 1, { confirm: true })
+    net.heal()
+    t.match(await net.until(lost, 9000), { dropped: 0, confirmed: 2, unconfirmed: 0 }, "it came when the link was back")
+    net.cut("a", "b", { silent: true })
+    t.match(await net.until(a.publish("s", 1, { confirm: true })), { sent: 2, confirmed: 1, unconfirmed: 1 })
+    a.subscribe("work", { queue: "g" }, () => new Promise(() => {}))
+    for (let i = 0; i < 2; i++)
+      t.match(await net.until(a.publish("work", i, { confirm: true })), { sent: 1, confirmed: 1 })
+    const waits = a.publish("work", 2, { confirm: true, onFull: "wait" })
+    t.match(
+      await net.until(waits),
+      { sent: 0, waiting: 1, confirmed: 0, unconfirmed: 1 },
+      "nobody had room within 10 s",
+    )
+  },
+)
+
+t.test("closing tells what it leaves undone: a flush, and what our own subscriptions were to get", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a } = net.mesh
+  let got = 0
+  a.subscribe("s", () => got++)
+  net.slow("a", "b", 100)
+  const flushed = outcome(a.flush())
+  await Promise.resolve()
+  t.match(a.tryPublish("s", 1), { sent: 1 })
+  await a.close()
+  t.equal(await within("the flush", flushed), "EBADF")
+  t.equal(got + (dropsOf(a)["closed"] ?? 0), 1)
+})
+
+t.test("drops of very many subjects: bounded, and exact in sum", async (t) => {
+  await using net = await testMesh(["a"], { clock: "virtual" })
+  const { a } = net.mesh
+  let told = 0
+  const subjects = new Set<string | undefined>()
+  a.on("drop", ({ count, subject }) => {
+    told += count
+    subjects.add(subject)
+  })
+  a.subscribe("s.*", { queue: "g" }, () => new Promise(() => {}))
+  for (let i = 0; i < 2; i++) await net.until(a.publish(`s.${i}`))
+  let dropped = 0
+  for (let i = 0; i < 5000; i++) dropped += a.tryPublish(`s.${i}`).dropped
+  await net.advance(1000)
+  t.ok(dropped > 4000)
+  t.equal(told, dropped)
+  t.ok(subjects.size <= 1100, "told apart")
+})
+
+t.test("a member that is gone is not kept by what was found for subjects", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  b.subscribe("s.*", () => {})
+  await net.settle()
+  t.match(a.tryPublish("s.1"), { sent: 1 })
+  const { routes } = (a as unknown as { hub: { routes: { table: { cached: number } } } }).hub
+  t.equal(routes.table.cached, 1)
+  await b.close()
+  await until("its end", () => a.members.size === 0)
+  t.equal(routes.table.cached, 0)
+})
+
+t.test("what is missing for good is told once, also when the link is lost again before the other hears of it", (t) => {
+  const replay = new Replay(true)
+  const message = [new Uint8Array(1)]
+  for (let i = 0; i < KEPT + 10; i++) replay.note(message, 1)
+  t.match(replay.resume(0), { missing: 10, fresh: 10 })
+  t.match(replay.resume(0), { missing: 10, fresh: 0 }, "the other is told again")
+  for (let i = 0; i < 5; i++) replay.note(message, 1)
+  t.match(replay.resume(0), { missing: 15, fresh: 5 })
+  t.equal(replay.untold, KEPT)
+  replay.acknowledge(KEPT + 15)
+  t.equal(replay.untold, 0)
+  t.end()
 })
