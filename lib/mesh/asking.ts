@@ -67,7 +67,7 @@ export interface Pending extends Asked {
   abort?: () => void
 }
 
-/** Awaiting answers at a time. */
+/** Awaiting answers at a time; and as many for somebody who can be asked. */
 const MAX_PENDING = 65_536
 export const DEFAULT_TIMEOUT = 5000
 
@@ -208,6 +208,11 @@ export class Asking {
   /** Interest has changed: somebody may answer now. */
   onChange(): void {
     for (const hope of [...this.hoping]) hope()
+  }
+
+  /** As many hope as may ask. */
+  get crowded(): boolean {
+    return this.hoping.size >= MAX_PENDING
   }
 
   hope(look: () => void): () => void {

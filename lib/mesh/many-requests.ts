@@ -7,7 +7,7 @@ import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
 import { Feed } from "./feed.ts"
-import { choose, question, type Behalf, type Question } from "./one-request.ts"
+import { TOO_MANY, choose, question, type Behalf, type Question } from "./one-request.ts"
 import type { Party } from "./routes.ts"
 
 /** How `requestMany` asks. */
@@ -84,6 +84,7 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
     this.timer = context.clock.timeout(() => this.end(), timeout)
     for (const signal of signals) signal.addEventListener("abort", this.abort)
     if (signals.some(({ aborted }) => aborted)) return this.abort()
+    if (context.asking.crowded) return this.fail(new EarshotError("LIMIT", TOO_MANY))
     this.stopHoping = context.asking.hope(() => this.ask())
     this.ask()
   }

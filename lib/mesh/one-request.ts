@@ -9,6 +9,8 @@ import type { Headers } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
 import type { Party } from "./routes.ts"
 
+export const TOO_MANY = "too many requests wait for somebody to ask"
+
 /** An answer, and whose it is. */
 export interface Answer {
   readonly content: Content
@@ -176,6 +178,7 @@ class OneRequest {
   /** Looks again whenever something has changed. */
   private hope(condition: () => boolean): void {
     this.stopHoping?.()
+    if (this.asking.crowded) return this.fail(new EarshotError("LIMIT", TOO_MANY))
     this.stopHoping = this.asking.hope(() => {
       if (!condition() && !this.context.closed) return
       this.stopHoping?.()

@@ -231,3 +231,14 @@ t.test("what is missing for good is told once, also when the link is lost again 
   t.equal(replay.untold, 0)
   t.end()
 })
+
+t.test("requests that wait for somebody to come are bounded, too", async (t) => {
+  await using net = await testMesh(["a"])
+  const { a } = net.mesh
+  const patient = { wait: 60_000, timeout: 60_000 }
+  const waiting = Array.from({ length: 65_536 }, () => outcome(a.request("nobody", 1, patient)))
+  t.equal(await outcome(a.request("nobody", 1, patient)), "LIMIT")
+  t.equal(await outcome(a.requestMany("nobody")[Symbol.asyncIterator]().next()), "LIMIT")
+  await a.close()
+  t.strictSame([...new Set(await within("all of them", Promise.all(waiting)))], ["EBADF"])
+})
