@@ -131,7 +131,7 @@ export class Mesh {
     return outgoing.now(checkPublished(subject), data, call === undefined ? options : call.traced(options))
   }
 
-  /** Resolves when all that was published before has been read by every linked member. Rejects TIMEOUT (default 10 s). */
+  /** Resolves when all that was published before has been read by every linked member. Rejects TIMEOUT (default 10 s), EBADF when it is closed. */
   async flush({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<void> {
     await this.hub.whenSettled
     await this.hub.confirmed(timeout)
