@@ -28,7 +28,7 @@ export class Clash implements Twins {
     this.met = peer.nonce
     const { name, endpoints, meta, leaf, leaves } = peer
     const member: MemberInfo = { id, name, endpoints, meta, leaf, leaves, rtt: undefined }
-    hub.note({ key: "clash", evidence: `another living member (${name}) has our id ${id}` })
+    hub.finder.note({ key: "clash", evidence: `another living member (${name}) has our id ${id}` })
     hub.events.emit("clash", { id, member })
     // Whose id was drawn for this run has it from nobody, and nobody takes a second one from us.
     if (hub.settings.state === undefined || this.yielded || hub.closed) return

@@ -62,3 +62,4 @@ export type MeshDropReason =
   | "expired" //     its deadline had passed
   | "undecodable" // nobody here has its codec, or its bytes are none of it
   | "busy" //        every member of the queue group was full
+  | "left" //        the member said goodbye before it had taken it

@@ -11,7 +11,7 @@ import { Clash } from "./clash.ts"
 import { Codecs } from "./codecs.ts"
 import type { ContentContext } from "./content.ts"
 import type { Context } from "./context.ts"
-import type { Finding, Platform } from "./contract.ts"
+import type { Platform } from "./contract.ts"
 import { Counters } from "./counters.ts"
 import { hintOf } from "./diagnose.ts"
 import { dispatch } from "./dispatch.ts"
@@ -205,10 +205,6 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     return hintOf(this)
   }
 
-  note(finding: Finding): void {
-    this.finder.note(finding)
-  }
-
   // --- Subscriptions ---
 
   add(subscription: Subscription): void {
@@ -335,6 +331,10 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   onRoom(member: Member): void {
     member.slowed(false)
     this.outgoing.onRoom(member)
+  }
+
+  onLeft(member: Member, count: number, bytes: number): void {
+    this.drop("left", count, bytes, { member })
   }
 
   onGap(member: Member, direction: "sent" | "received", count: number | undefined): void {

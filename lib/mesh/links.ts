@@ -361,9 +361,9 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.lost.remove(member)
     if (this.members.get(member.id) === member) this.members.delete(member.id)
     if (member.left) this.reach.forget(member.id)
-    const { untold } = member.replay
+    const { untold, bytes } = member.replay
     member.replay.end()
-    if (untold > 0 && !member.left) this.owner.onGap(member, "sent", untold)
+    if (untold > 0) member.left ? this.owner.onLeft(member, untold, bytes) : this.owner.onGap(member, "sent", untold)
     this.owner.onForgotten(member)
   }
 

@@ -242,3 +242,20 @@ t.test("requests that wait for somebody to come are bounded, too", async (t) => 
   await a.close()
   t.strictSame([...new Set(await within("all of them", Promise.all(waiting)))], ["EBADF"])
 })
+
+t.test("what was on its way to a member that says goodbye is counted as left", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  const dropped: unknown[] = []
+  a.on("drop", ({ reason, count, member }) => dropped.push([reason, count, member?.name]))
+  let got = 0
+  b.subscribe("news", () => got++)
+  await a.ready({ subject: "news" })
+  const gone = new Promise((resolve) => a.once("leave", resolve))
+  const closing = b.close()
+  let sent = 0
+  for (let n = 0; n < 10; n++) sent += a.tryPublish("news", n).sent
+  await Promise.all([closing, gone])
+  t.equal(sent, 10)
+  t.strictSame(dropped, [["left", 10 - got, "b"]])
+})
