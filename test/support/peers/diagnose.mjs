@@ -13,5 +13,5 @@ const look = async () => {
   last = keys.join()
   process.stdout.write(`${JSON.stringify({ keys, causes })}\n`)
 }
-setInterval(look, 100)
+setInterval(() => void look(), 100)
 process.stdin.resume().on("end", () => process.exit())

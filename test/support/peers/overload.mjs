@@ -63,7 +63,7 @@ const roles = {
 }
 
 roles[role](options)
-process.on("message", async (message) => {
-  const [[command, argument]] = Object.entries(message)
+async function obey([command, argument]) {
   say({ [command]: (await commands[command](argument)) ?? null })
-})
+}
+process.on("message", (message) => void obey(Object.entries(message)[0]))
