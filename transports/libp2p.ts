@@ -20,7 +20,7 @@ export type { Libp2pConnection, Libp2pNode, Libp2pStream, Libp2pStreamLimits } f
 export interface Libp2pOptions {
   /**
    * Your own libp2p node (js-libp2p 3), started. It is yours: Earshot never stops it. Without it a node is made with the
-   * first bind or connect, with TCP, Noise and Yamux, and stopped a second after the last socket has let go of it; until
+   * first bind or connect, with TCP, Noise and Yamux, and stopped a second or two after the last socket has let go of it; until
    * then it keeps the process alive.
    */
   readonly node?: Libp2pNode
