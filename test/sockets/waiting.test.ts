@@ -761,10 +761,10 @@ t.test("relaxed: a new request takes the place of the old one", async (t) => {
 t.test("every code is in the table, and errors keep their cause", async (t) => {
   for (const name of "EAGAIN EFSM EHOSTUNREACH EADDRINUSE EINVAL EBADF ENOENT EPROTONOSUPPORT EMSGSIZE".split(" "))
     t.ok(name in codes, name)
-  const ours =
-    "PEER_LOST TIMEOUT VERSION MECHANISM INCOMPATIBLE REFUSED AUTH_FAILED UNAUTHORIZED INSECURE_AUTH INSECURE_FROM_HTTPS FORBIDDEN LIMIT".split(
-      " ",
-    )
+  const sockets =
+    "PEER_LOST TIMEOUT VERSION MECHANISM INCOMPATIBLE REFUSED AUTH_FAILED UNAUTHORIZED INSECURE_AUTH INSECURE_FROM_HTTPS FORBIDDEN"
+  const mesh = "INVALID_SUBJECT ENCODE DECODE TOO_LARGE NO_RESPONDERS BUSY REMOTE STATE_IN_USE"
+  const ours = [...sockets.split(" "), ...mesh.split(" "), "LIMIT"]
   // EFSM is libzmq's own, ENOTFOUND the resolver's.
   const theirs = new Set([...Object.keys(constants.errno), "EFSM", "ENOTFOUND"])
   t.strictSame(
