@@ -46,7 +46,7 @@ async function finish(hub: Hub): Promise<void> {
     hub.onLess = look
     look()
   })
-  await Promise.all([...hub.subscriptions].map((subscription) => subscription.drain()))
+  await Promise.all([...hub.subscriptions.all].map((subscription) => subscription.drain()))
 }
 
 /** Resolves to what is left undone after `ms`; undefined: nothing. */
@@ -61,7 +61,7 @@ function within(hub: Hub, ms: number, work: Promise<void>): Promise<string | und
 }
 
 function leftOf({ answering, asking, outgoing, subscriptions }: Hub): string {
-  const waiting = [...subscriptions].reduce((sum, each) => sum + each.stats().waiting + each.stats().running, 0)
+  const waiting = [...subscriptions.all].reduce((sum, each) => sum + each.stats().waiting + each.stats().running, 0)
   return `${answering.size} calls, ${asking.waiting} requests, ${outgoing.held} published messages and ${waiting} received ones`
 }
 

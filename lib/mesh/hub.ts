@@ -4,7 +4,7 @@ import type { Message } from "../contract.ts"
 import type { Transports } from "../endpoint.ts"
 import { EarshotError } from "../errors.ts"
 import { Events } from "../events.ts"
-import { Answering, Failure, failureOf } from "./answering.ts"
+import { Answering, failureOf } from "./answering.ts"
 import { Asking } from "./asking.ts"
 import { Calls } from "./calls.ts"
 import { Clash } from "./clash.ts"
@@ -30,7 +30,6 @@ import { Local } from "./local.ts"
 import { LoopWatch } from "./loop-watch.ts"
 import { Loads } from "./loads.ts"
 import type { Member } from "./member.ts"
-import type { MeshMessage } from "./message.ts"
 import type { MeshSettings } from "./options.ts"
 import { Outgoing } from "./outgoing.ts"
 import { Relay } from "./relay.ts"
@@ -40,11 +39,11 @@ import { Sampling } from "./sample.ts"
 import { Settling, type SettlingOwner } from "./settling.ts"
 import { Whereabouts, type WhereaboutsOwner } from "./whereabouts.ts"
 import { SubjectCache } from "./subject-bytes.ts"
-import type { Subscription, SubscriptionOwner } from "./subscription.ts"
+import { Subscriptions } from "./subscriptions.ts"
 import { Syncs } from "./syncs.ts"
 import { Kind, bare } from "./wire.ts"
 
-export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwner, WhereaboutsOwner, OwnLoad {
+export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner, OwnLoad {
   readonly clock: Clock
   readonly settings: MeshSettings
   readonly events: Events<MeshEvents>
@@ -53,6 +52,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   readonly reading: ContentContext
   readonly routes: Routes = new Routes()
   readonly local: Local = new Local()
+  readonly subscriptions: Subscriptions
   readonly relay: Relay
   readonly loads: Loads
   readonly links: Links
@@ -71,7 +71,6 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
   readonly finder: Finder
   readonly whereabouts: Whereabouts
   readonly clash: Clash = new Clash(this)
-  readonly subscriptions: Set<Subscription> = new Set()
   identity: Identity
   endpoints: readonly string[] = []
   meta: Readonly<Record<string, unknown>>
@@ -102,6 +101,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.loads = new Loads(this)
     this.interest = new OwnInterest(clock, this.relay, (message) => this.tellMembers(message))
     this.groups = new Groups(clock, this)
+    this.subscriptions = new Subscriptions(this)
     this.incoming = new Incoming(this)
     this.outgoing = new Outgoing(this)
     this.answering = new Answering(this)
@@ -205,49 +205,12 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     return hintOf(this)
   }
 
-  // --- Subscriptions ---
-
-  add(subscription: Subscription): void {
-    this.subscriptions.add(subscription)
-    this.local.add(subscription)
-    this.interest.acquire(subscription)
-    this.clock.hold()
-  }
-
-  onStop(subscription: Subscription): void {
-    if (!this.subscriptions.has(subscription)) return
-    this.local.remove(subscription)
-    this.interest.release(subscription)
-  }
-
-  onClose(subscription: Subscription): void {
-    if (this.subscriptions.delete(subscription)) this.clock.release()
-  }
-
-  onThrow(subscription: Subscription, error: unknown, message: MeshMessage): void {
-    this.fail(error, subscription.pattern)
-    message.reply?.(failureOf(error))
-  }
-
-  onDrop(subscription: Subscription, reason: MeshDropReason, message: MeshMessage): void {
-    this.counters.drop(reason, 1, message.raw.length, undefined, subscription.pattern)
-    // Who asked is told at once, rather than left to wait.
-    message.reply?.(new Failure("BUSY", ""))
-  }
-
-  onLoad({ queue }: Subscription): void {
-    if (queue !== undefined) this.load(queue)
-  }
-
   load(queue: string): void {
     this.loads.change(queue)
     if (!this.full(queue)) this.outgoing.onFree(queue)
   }
 
-  onSlow(subscription: Subscription, full: boolean): void {
-    this.events.emit("slow", { subject: subscription.pattern, full })
-  }
-
+  /** Leaves are told by the relay. */
   private tellMembers(message: Message): void {
     for (const member of this.links.linked) if (!member.leaf) member.tell(message)
   }
@@ -378,7 +341,7 @@ export class Hub implements Context, LinksOwner, SubscriptionOwner, SettlingOwne
     this.closed = true
     this.clock.hold()
     this.unwatch?.()
-    for (const subscription of [...this.subscriptions]) subscription.unsubscribe()
+    this.subscriptions.end()
     this.stopReporting()
     this.sampling.close()
     this.loop.stop()

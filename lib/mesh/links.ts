@@ -8,28 +8,28 @@ import type { Message, Place } from "../contract.ts"
 import type { Transports } from "../endpoint.ts"
 import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
+import { control, isControl } from "./control.ts"
 import { Doors, type DoorsOwner, type Outcome, type Standing, type Twins } from "./doors.ts"
 import { Ends, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
-import { readMap, readUpdate, writeIntroduction, type Introduction } from "./introduction.ts"
+import { writeIntroduction, type Introduction } from "./introduction.ts"
 import type { LinksOwner } from "./links-owner.ts"
 import { Lost } from "./lost.ts"
 import { Member } from "./member.ts"
 import { Pulse, type PulseOwner } from "./pulse.ts"
 import { Reach, type ReachOwner } from "./reach.ts"
-import { unwrap } from "./replay.ts"
 import { Thanks } from "./thanks.ts"
-import { Kind, bare, counted, hasStrangeFlags, numberAt } from "./wire.ts"
+import { Kind, bare, counted, hasStrangeFlags } from "./wire.ts"
 
 export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, GossipOwner {
   readonly members: Map<string, Member> = new Map()
   readonly reach: Reach
-  private readonly owner: LinksOwner
+  readonly owner: LinksOwner
+  readonly pulse: Pulse
+  readonly gossip: Gossip
   private readonly ends: Ends
   private readonly doors: Doors
-  private readonly pulse: Pulse
-  private readonly gossip: Gossip
   private readonly byPipe = new Map<Pipe, Member>()
   private readonly lost: Lost
   private readonly thanks: Thanks
@@ -142,7 +142,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     try {
       if (head.length < 2) throw new EarshotError("EPROTO", "a mesh message without a head")
       if (hasStrangeFlags(head)) this.owner.onUnknown(1)
-      if (kind >= Kind.CENSUS || kind === Kind.TAKEN || kind === Kind.GAP) this.control(member, kind, message)
+      if (isControl(kind)) control(this, member, kind, message)
       else this.owner.onMessage(member, kind, message)
     } catch (error) {
       // A member that breaks the protocol loses its link, nothing else.
@@ -297,43 +297,6 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   onRecord(record: PeerRecord): void {
     if (!this.settled(record.id)) this.owner.onRecord(record)
-  }
-
-  private control(member: Member, kind: number, message: Message): void {
-    const head = message[0]!
-    const body = message[1]
-    switch (kind) {
-      case Kind.TAKEN:
-        return member.replay.acknowledge(unwrap(numberAt(head, 2), member.replay.sent))
-      case Kind.GAP: {
-        const count = numberAt(head, 2)
-        member.taken += count
-        return this.owner.onGap(member, "received", count)
-      }
-      case Kind.CENSUS:
-        return this.gossip.onCensus(member, body)
-      case Kind.MEMBERS:
-        return this.gossip.onMembers(member, head[1]!, body)
-      case Kind.RECORDS:
-        return this.gossip.onRecords(member, body)
-      case Kind.UPDATE: {
-        member.revise(readUpdate(member, body, (count) => this.onUnknown(count)))
-        return this.owner.onUpdate(member)
-      }
-      case Kind.DRAINING:
-        member.draining = true
-        return this.owner.onUpdate(member)
-      case Kind.GOODBYE:
-        member.left = true
-        return
-      case Kind.SUSPECT: {
-        const suspect = this.members.get(String(readMap(body)["id"]))
-        if (suspect?.linked === true) this.pulse.probe(suspect)
-        return
-      }
-      default:
-        this.onUnknown(1)
-    }
   }
 
   private unlink(member: Member, silent: boolean): void {

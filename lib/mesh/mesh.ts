@@ -160,7 +160,7 @@ export class Mesh {
     if (typeof options !== "object" || (handler !== undefined && typeof handler !== "function"))
       throw new EarshotError("EINVAL", "options are an object, and a handler is a function")
     const subscription = new Subscription<Data>(
-      hub,
+      hub.subscriptions,
       pattern,
       options,
       handler && ((message) => hub.calls.outside(handler, message)),
@@ -181,7 +181,7 @@ export class Mesh {
     const { queue = subject, concurrency = 64, queueSize = 64, signal } = options
     checkQueue(queue)
     const subscription = new Subscription<Data>(
-      hub,
+      hub.subscriptions,
       subject,
       { queue: queue ?? undefined, concurrency, prefetch: queueSize, queueSize, responds: true },
       (message) => serve(hub, handler, message),
@@ -280,7 +280,7 @@ export class Mesh {
 
   private begin(subscription: Subscription, signal: AbortSignal | undefined): void {
     if (signalOf({ signal })?.aborted === true) return subscription.unsubscribe()
-    this.hub.add(subscription)
+    this.hub.subscriptions.add(subscription)
     subscription.endWith(signal)
   }
 }

@@ -58,18 +58,11 @@ const QUEUE = { concurrency: 1, queueSize: 64, responds: true }
 /** Begins to answer; gives what ends it. Holds no process alive, and is no subscription of the user's. */
 export function report(hub: Hub): () => void {
   const prefix = `$EARSHOT.${hub.identity.id}.`
-  const owner = {
-    clock: hub.clock,
-    onThrow: hub.onThrow.bind(hub),
-    onDrop: hub.onDrop.bind(hub),
-    onLoad() {},
-    onSlow() {},
-    onStop() {},
-    onClose() {},
-    confirmed: hub.confirmed.bind(hub),
-  }
-  const subscription = new Subscription(owner, `${prefix}*`, { ...QUEUE, queue: prefix }, (message) =>
-    answer(hub, message.subject.slice(prefix.length), message),
+  const subscription = new Subscription(
+    hub.subscriptions.unseen,
+    `${prefix}*`,
+    { ...QUEUE, queue: prefix },
+    (message) => answer(hub, message.subject.slice(prefix.length), message),
   )
   hub.local.add(subscription)
   hub.interest.acquire(subscription)

@@ -95,7 +95,7 @@ export function statsOf(hub: Hub): MeshStats {
     requests: { ...asking.tallies, open: asking.waiting },
     calls: { answered: answering.answered, refused: answering.refused, open: answering.size },
     samples: { ...sampling.tallies },
-    subscriptions: [...hub.subscriptions].slice(0, MOST_LISTED).map((subscription) => subscription.stats()),
+    subscriptions: [...hub.subscriptions.all].slice(0, MOST_LISTED).map((subscription) => subscription.stats()),
     members: [...links.members.values()].map((member) => memberStats(hub, member)),
   }
 }
