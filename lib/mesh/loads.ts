@@ -98,9 +98,12 @@ export class Loads {
     return full
   }
 
+  /** Where nobody is in the group nobody asks, and nothing is to be told, or remembered. */
   private open(group: string): Open {
+    const parties = this.holders.get(group)
+    if (parties === undefined || parties.size === 0) return "several"
     let open: Open = "nobody"
-    for (const party of this.holders.get(group)?.keys() ?? [])
+    for (const party of parties.keys())
       if (this.owner.groups.open(party, group)) {
         if (open !== "nobody") return "several"
         open = { only: party }

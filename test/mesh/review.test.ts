@@ -3,6 +3,8 @@ import t from "tap"
 import type { Mesh } from "../../lib/mesh/index.ts"
 import { KEPT, Replay } from "../../lib/mesh/replay.ts"
 import { testMesh } from "../../lib/mesh/testing.ts"
+import { FULL, Kind, groupHead } from "../../lib/mesh/wire.ts"
+import { MeshPeer, hubOf, member } from "../support/mesh-peer.ts"
 import { outcome, thrown, until, within } from "../support/sockets.ts"
 
 t.jobs = 4
@@ -258,4 +260,34 @@ t.test("what was on its way to a member that says goodbye is counted as left", a
   await Promise.all([closing, gone])
   t.equal(sent, 10)
   t.strictSame(dropped, [["left", 10 - got, "b"]])
+})
+
+t.test("a leaf hears that a group it knew is there again", async (t) => {
+  await using net = await testMesh(["carrier", "worker"])
+  const leaf = await net.join("leaf", { listen: [] })
+  const { carrier, worker } = net.mesh
+  for (const who of [worker, carrier, worker])
+    for (let round = 0; round < 2; round++) {
+      let got = 0
+      const sub = who.subscribe("job", { queue: "crew" }, () => void got++)
+      await net.settle()
+      t.match(leaf.explain("job").groups, [{ queue: "crew", full: [], free: [{ name: "carrier" }] }])
+      t.match(await leaf.publish("job", round), { sent: 1, dropped: 0 })
+      await until("the job", () => got === 1)
+      sub.unsubscribe()
+      await net.settle()
+    }
+})
+
+t.test("what members say of groups that nobody is in is not remembered for leaves", async (t) => {
+  const mesh = await member(t)
+  await MeshPeer.join(t, mesh, { id: "leaf", leaf: true })
+  const peer = await MeshPeer.join(t, mesh)
+  for (let i = 0; i < 5000; i++) peer.send(groupHead(Kind.LOAD, FULL, `group-${i}`))
+  await peer.settled()
+  const { told } = hubOf(mesh).loads as unknown as { told: Map<string, unknown> }
+  t.strictSame(
+    [...told.keys()].filter((group) => group.startsWith("group-")),
+    [],
+  )
 })
