@@ -75,6 +75,25 @@ t.test("a reader that pauses stops the writer once the window is full, and each 
   t.strictSame([...near.sink.breaches, ...far.sink.breaches], [])
 })
 
+t.test("a reader that pauses with each chunk it gets holds back the writer just as well", async (t) => {
+  const [near, far] = await pair(t)
+  far.sink.onChunk = () => far.link.pause()
+  far.link.pause()
+  let written = await stall(near)
+  for (let round = 0; round < 6; round++) {
+    const { bytes } = far.sink
+    far.link.resume()
+    await far.got(bytes + 1)
+    // One that is never stopped gets to 16 MiB, where the stream breaks off.
+    written += await stall(near)
+    t.ok(written - far.sink.bytes <= 3 * MIB, `${written - far.sink.bytes} bytes wait on the way`)
+  }
+  t.equal(far.sink.closes + near.sink.closes, 0)
+  far.sink.onChunk = undefined
+  far.link.resume()
+  await far.got(written)
+})
+
 t.test("who the other side is has been proven", async (t) => {
   const [dialled, accepted] = await pair(t)
   t.equal(dialled.link.identity?.userId, far.peerId.toString())

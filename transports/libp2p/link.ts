@@ -51,6 +51,10 @@ export class StreamLink implements Link {
   private held: Uint8Array[] = []
   private paused = false
   private flowing = false
+  /** `stream.resume` is running: it hands over what it has, and a pause from inside that would not last. */
+  private resuming = false
+  /** It reports each frame that it hands over to the sender, as room in its window, unless it has paused meanwhile. */
+  private readonly reports: boolean
   /** A write returned false, and `onDrain` is due. */
   private blocked = false
   /** `close` or `destroy` was called: no more `onData`. */
@@ -79,11 +83,11 @@ export class StreamLink implements Link {
     this.clock = clock
     this.onGone = onGone
     this.outgoing = new Outgoing(stream)
-    if (stream.maxStreamWindowSize !== undefined)
-      stream.maxStreamWindowSize = Math.min(stream.maxStreamWindowSize, WINDOW)
+    this.reports = stream.maxStreamWindowSize !== undefined
+    if (this.reports) stream.maxStreamWindowSize = Math.min(stream.maxStreamWindowSize!, WINDOW)
     stream.maxReadBufferLength = Math.max(stream.maxReadBufferLength, MAX_UNREAD)
     // With no listener Yamux lets a stream's buffer fill to its limit; paused, it lets the sender wait.
-    attempt(() => stream.pause())
+    this.hold()
     stream.addEventListener("message", ({ data }: { data: Uint8Array | Iterable<Uint8Array> }) => this.onMessage(data))
     // Behind the stream's own, which sends in a microtask what waits in it.
     stream.addEventListener("drain", () => clock.microtask(this.onDrain))
@@ -114,7 +118,7 @@ export class StreamLink implements Link {
   pause(): void {
     if (this.deaf || this.gone) return
     this.paused = true
-    attempt(() => this.stream.pause())
+    this.hold()
   }
 
   resume(): void {
@@ -154,6 +158,10 @@ export class StreamLink implements Link {
     for (const chunk of data instanceof Uint8Array ? [data] : data) this.held.push(asFrame(chunk))
     this.deliver()
     this.settle()
+    // Once for all that comes in this turn, and behind what is answered: a report costs as much as a message.
+    if (!this.reports || this.paused || this.resuming) return
+    this.hold()
+    this.clock.immediate(this.flow)
   }
 
   /** What came, in order, for as long as the sink wants it. */
@@ -172,8 +180,19 @@ export class StreamLink implements Link {
     // It may have drained before `start`.
     if (this.outgoing.waiting === 0) this.onDrain()
     this.deliver()
-    if (!this.paused && (this.flowing || this.deaf)) attempt(() => this.stream.resume())
+    if (!this.paused && (this.flowing || this.deaf)) this.release()
     this.settle()
+  }
+
+  private hold(): void {
+    if (!this.resuming) attempt(() => this.stream.pause())
+  }
+
+  private release(): void {
+    this.resuming = true
+    attempt(() => this.stream.resume())
+    this.resuming = false
+    if (this.paused) this.hold()
   }
 
   /** Something came after `close`: so the peer is there, and has not got to our FIN. */
