@@ -26,6 +26,7 @@ interface HalfOpen {
 
 export class Acceptor {
   private listener: Promise<Listener> | undefined
+  private bound: Listener | undefined
   private readonly clock: Clock
   private readonly owner: AcceptorOwner
   private readonly maxHandshakes: number
@@ -49,10 +50,16 @@ export class Acceptor {
       (error) => this.owner.onError(wrap(error, "ECONNRESET")),
       (cause, error) => this.owner.onForbidden(cause, wrap(error, "FORBIDDEN")),
     )
-    const listener = await this.listener
+    const listener = (this.bound = await this.listener)
     if (!this.closed) return listener.address
     await listener.close()
     throw new EarshotError("ECANCELED", "the endpoint was unbound")
+  }
+
+  /** Every address that leads to it now, the best first. */
+  get addresses(): readonly string[] {
+    const { bound } = this
+    return bound === undefined ? [] : (bound.addresses?.() ?? [bound.address])
   }
 
   /** The session's handshake is done, or it has ended. */

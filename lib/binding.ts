@@ -25,6 +25,11 @@ export class Binding implements PipeOwner {
     this.acceptor = new Acceptor(core.clock, core.settings.maxHandshakes, this)
   }
 
+  /** Every endpoint that leads to it now, the best first. */
+  get endpoints(): string[] {
+    return this.acceptor.addresses.map((address) => `${this.transport.scheme}://${address}`)
+  }
+
   async listen(address: string): Promise<void> {
     const { core, transport } = this
     core.bindings.add(this)

@@ -84,6 +84,8 @@ export interface Place {
 export interface Listener {
   /** The address as bound, without the scheme: ports and wildcards resolved. */
   readonly address: string
+  /** Every address that leads to it now, the best first, where there may be several, or others later. Absent: `address` alone. */
+  addresses?(): readonly string[]
   /** Stops accepting and frees the name. Accepted links live on. Idempotent; every call resolves once it is done. */
   close(): Promise<void>
 }

@@ -18,6 +18,14 @@ export interface EndsOwner {
   onMessage(pipe: Pipe, message: Message): void
   onRoom(pipe: Pipe): void
   onPipeEnd(pipe: Pipe): void
+  /** Something where we listen went wrong for good: nobody can come that way any more. */
+  onDeaf(error: EarshotError): void
+}
+
+/** Where the mesh listens. */
+export interface Bound {
+  /** What leads there now, the best first; ports resolved, wildcards not. */
+  readonly endpoints: readonly string[]
 }
 
 /** Messages, and bytes, that wait on a link for its member to take them. */
@@ -74,17 +82,18 @@ export class Ends {
       new Core(clock, transports, settingsOf(maxMessageSize, handshake), () => new EndPattern(type, accepts, owner))
     this.listening = make("ROUTER", "DEALER", PATIENCE)
     this.dialling = make("DEALER", "ROUTER", QUEUEING)
+    this.listening.events.on("accept:error", ({ error }) => error.code === "EADDRNOTAVAIL" && owner.onDeaf(error))
     for (const core of [this.listening, this.dialling])
       core.events.on("peer:leave", ({ peer, error }) => error?.code === "ETIMEDOUT" && this.silent.add(peer))
   }
 
-  /** Resolves to the endpoint as bound. */
-  async listen(endpoint: string | Place): Promise<string> {
+  /** Resolves once it is bound. */
+  async listen(endpoint: string | Place): Promise<Bound> {
     const { transport, address, name } = locate(endpoint, this.transports)
     transport.check(address, "bind")
     const binding = new Binding(this.listening, name, transport)
     await binding.listen(address)
-    return binding.endpoint
+    return binding
   }
 
   /** One attempt. Throws for an endpoint that can never work. */

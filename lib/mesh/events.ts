@@ -10,6 +10,8 @@ export interface MemberInfo {
   /** Where it listens; empty for a leaf. */
   readonly endpoints: readonly string[]
   readonly meta: Readonly<Record<string, unknown>>
+  /** Who it has proven to be, where its link's transport proves anything: over libp2p its peer id. Undefined while there is no link. */
+  readonly userId?: string | undefined
   /** ms of the last round trip; undefined before the first. */
   readonly rtt: number | undefined
   /** It listens nowhere and reaches the mesh through others. */

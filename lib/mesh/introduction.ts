@@ -46,7 +46,8 @@ export const FIELDS: ReadonlySet<string> = new Set(
 const ID = /^[\x21-\x7e]{1,64}$/
 const ENDPOINT = /^[a-z][a-z0-9+.-]*:\/\/./
 const MAX_NAME = 256
-const MAX_ENDPOINTS = 32
+/** Endpoints of one member: whatever comes behind them is not read. */
+export const MAX_ENDPOINTS = 32
 const MAX_ENDPOINT = 1024
 const MAX_BODY = 65_536
 /** Bytes of MessagePack that another may have us hold as its `meta`. */

@@ -34,6 +34,8 @@ export interface LinksOwner {
   onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void
   onTurnedAway(remote: string, reason: string, peer: Introduction): void
   onFailure(endpoint: string, error: unknown): void
+  /** For the event `error`. */
+  fail(error: unknown): void
   readonly clash: Twins
   /** Somebody is said to be alive there. */
   onRecord(record: PeerRecord): void

@@ -10,7 +10,7 @@ import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
 import { control, isControl } from "./control.ts"
 import { Doors, type DoorsOwner, type Outcome, type Standing, type Twins } from "./doors.ts"
-import { Ends, type EndsOwner } from "./ends.ts"
+import { Ends, type Bound, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
 import { writeIntroduction, type Introduction } from "./introduction.ts"
@@ -56,7 +56,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   // --- For the mesh ---
 
-  listen(endpoint: string | Place): Promise<string> {
+  listen(endpoint: string | Place): Promise<Bound> {
     return this.ends.listen(endpoint)
   }
 
@@ -161,6 +161,10 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     const member = this.byPipe.get(pipe)
     this.byPipe.delete(pipe)
     if (member?.pipe === pipe) this.unlink(member, this.ends.silent.has(pipe))
+  }
+
+  onDeaf(error: EarshotError): void {
+    this.owner.fail(error)
   }
 
   // --- At the door ---

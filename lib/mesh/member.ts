@@ -90,6 +90,10 @@ export class Member implements MemberInfo {
     return this.epoch === epoch && this.nonce === nonce
   }
 
+  get userId(): string | undefined {
+    return this.pipe?.userId
+  }
+
   get linked(): boolean {
     return this.pipe !== undefined
   }

@@ -6,6 +6,7 @@ import { dns, resolveName } from "./discovery/dns.node.ts"
 import { mdns } from "./discovery/mdns.node.ts"
 import { seedsWith } from "./discovery/seeds.ts"
 import { dialable } from "./interfaces.node.ts"
+import { isLocalPeer, keepPeersLocal } from "./peers.ts"
 import { openState } from "./state.node.ts"
 
 export const platform: Platform = {
@@ -17,9 +18,11 @@ export const platform: Platform = {
   dns: namedPlace,
   seeds: (...endpoints) => seedsWith(resolveName, endpoints),
   isLocal: (endpoint) =>
-    /^(inproc|ipc):/.test(endpoint) || /^[a-z]+:\/\/(127\.\d+\.\d+\.\d+|\[::1\]|localhost)(:|\/|$)/.test(endpoint),
+    /^(inproc|ipc):/.test(endpoint) ||
+    /^[a-z]+:\/\/(127\.\d+\.\d+\.\d+|\[::1\]|localhost)(:|\/|$)/.test(endpoint) ||
+    isLocalPeer(endpoint),
   addresses: dialable,
-  keepLocal: (endpoint) => endpoint.replace(/^([a-z]+:\/\/)(\*|0\.0\.0\.0|\[::\])(?=:)/, "$1127.0.0.1"),
+  keepLocal: (endpoint) => keepPeersLocal(endpoint.replace(/^([a-z]+:\/\/)(\*|0\.0\.0\.0|\[::\])(?=:)/, "$1127.0.0.1")),
   openState,
   ambient,
   log: (line) => void process.stderr.write(`${line}\n`),

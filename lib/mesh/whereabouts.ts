@@ -4,6 +4,8 @@
  */
 import type { Clock, Timer } from "../clock.ts"
 import type { Platform } from "./contract.ts"
+import type { Bound } from "./ends.ts"
+import { MAX_ENDPOINTS } from "./introduction.ts"
 import type { MeshSettings } from "./options.ts"
 
 export interface WhereaboutsOwner {
@@ -21,7 +23,7 @@ export class Whereabouts {
   private readonly owner: WhereaboutsOwner
   private readonly platform: Platform
   private readonly settings: MeshSettings
-  private readonly bound: string[] = []
+  private readonly bound: Bound[] = []
   private timer: Timer | undefined
 
   constructor(settings: MeshSettings, platform: Platform, owner: WhereaboutsOwner) {
@@ -31,9 +33,8 @@ export class Whereabouts {
     this.owner = owner
   }
 
-  /** Bound, as the transport told. */
-  add(endpoint: string): void {
-    this.bound.push(endpoint)
+  add(bound: Bound): void {
+    this.bound.push(bound)
     this.owner.endpoints = this.find()
   }
 
@@ -63,8 +64,11 @@ export class Whereabouts {
     const { platform, settings, bound } = this
     if (bound.length === 0) return []
     const replaced = new Set(settings.advertise.map(schemeOf))
-    const own = bound.flatMap((endpoint) => platform.addresses(endpoint, settings.open))
-    return [...new Set([...settings.advertise, ...own.filter((endpoint) => !replaced.has(schemeOf(endpoint)))])]
+    const own = bound
+      .flatMap(({ endpoints }) => endpoints)
+      .flatMap((endpoint) => platform.addresses(endpoint, settings.open))
+      .filter((endpoint) => !replaced.has(schemeOf(endpoint)))
+    return [...new Set([...settings.advertise, ...own])].slice(0, MAX_ENDPOINTS)
   }
 }
 

@@ -22,7 +22,7 @@ export function librarySources(root: URL): Source[] {
 
 const layers = {
   /** Composition roots: may import everything, and nobody imports them. */
-  root: /^lib\/(mesh\/)?(index|cli|testing)(\.\w+)*\.ts$/,
+  root: /^lib\/(mesh\/)?(index|cli|testing|gossipsub)(\.\w+)*\.ts$/,
   /** What all roots export; for them alone. */
   exports: /^lib\/exports\.ts$/,
   /** Registers the transports of a platform; for the roots alone. */
@@ -69,11 +69,11 @@ const adapters: Readonly<Record<string, string>> = {
   ws: "transports/websocket/library.node.ts",
   msgpackr: "lib/mesh/msgpack.ts",
   "bonjour-service": "lib/mesh/discovery/bonjour.node.ts",
-  libp2p: "transports/libp2p/library.ts",
-  "@libp2p/crypto": "transports/libp2p/library.ts",
-  "@libp2p/noise": "transports/libp2p/library.ts",
-  "@libp2p/tcp": "transports/libp2p/library.ts",
-  "@libp2p/yamux": "transports/libp2p/library.ts",
+  libp2p: "transports/libp2p/maker.node.ts",
+  "@libp2p/crypto": "transports/libp2p/maker.node.ts",
+  "@libp2p/noise": "transports/libp2p/maker.node.ts",
+  "@libp2p/tcp": "transports/libp2p/maker.node.ts",
+  "@libp2p/yamux": "transports/libp2p/maker.node.ts",
   "@multiformats/multiaddr": "transports/libp2p/library.ts",
 }
 

@@ -8,7 +8,8 @@ export interface Libp2pNode {
   readonly peerId: { toString(): string }
   readonly status: string
   getMultiaddrs(): { toString(): string }[]
-  dial(peer: any, options?: { signal?: AbortSignal }): Promise<Libp2pConnection>
+  getConnections(): Libp2pConnection[]
+  dial(peer: any, options?: { signal?: AbortSignal; force?: boolean }): Promise<Libp2pConnection>
   handle(protocol: string, handler: (stream: any, connection: any) => void, options?: Libp2pStreamLimits): Promise<void>
   unhandle(protocol: string): Promise<void>
   stop(): unknown
@@ -25,6 +26,7 @@ export interface Libp2pStreamLimits {
 
 /** A connection between two nodes; streams share it. */
 export interface Libp2pConnection {
+  readonly status: string
   readonly remotePeer: { toString(): string }
   readonly remoteAddr: { toString(): string }
   /** The protocol that encrypts it; undefined where its transport does (QUIC, WebRTC). */

@@ -1,0 +1,40 @@
+/** The adapter of libp2p, for nodes of ours: the only file that knows its packages, each loaded with the first use. */
+import { EarshotError } from "../../lib/errors.ts"
+import { installed } from "./library.ts"
+import type { Libp2pNode } from "./node.ts"
+
+/** Connections a second that a node of ours takes from one host. libp2p's own 5 hold for loopback and NAT, too. */
+const CONNECTIONS_PER_SECOND = 50
+
+/** A private key (Ed25519) in libp2p's protobuf. */
+export async function generateKey(): Promise<Uint8Array> {
+  const { generateKeyPair, privateKeyToProtobuf } = await installed(() => import("@libp2p/crypto/keys"))
+  return privateKeyToProtobuf(await generateKeyPair("Ed25519"))
+}
+
+/** Makes and starts a node: TCP, Noise, Yamux. Throws EINVAL for bytes that are no key; what can't be listened on rejects as libp2p says. */
+export async function createNode(listen: readonly string[], key: Uint8Array): Promise<Libp2pNode> {
+  const [{ createLibp2p }, { tcp }, { noise }, { yamux }, { privateKeyFromProtobuf }] = await installed(() =>
+    Promise.all([
+      import("libp2p"),
+      import("@libp2p/tcp"),
+      import("@libp2p/noise"),
+      import("@libp2p/yamux"),
+      import("@libp2p/crypto/keys"),
+    ]),
+  )
+  let privateKey
+  try {
+    privateKey = privateKeyFromProtobuf(key)
+  } catch (error) {
+    throw new EarshotError("EINVAL", "the key is no private key of libp2p", error)
+  }
+  return createLibp2p({
+    privateKey,
+    addresses: { listen: [...listen] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND },
+  })
+}
