@@ -35,24 +35,30 @@ let at = 0
 const NO_HEADERS: Headers = Object.freeze({})
 
 /**
- * The one or two frames of a content. Nobody may write to them; the second may be what `data` itself lies in. `subject` is
- * taken as it is, and may be empty. Throws ENCODE for what the codec can't encode, EINVAL for headers that are not strings
+ * The one or two frames of a content; the first has `front` bytes before it, for the caller to write. Nobody may write to
+ * the rest; the second may be what `data` itself lies in. `subject` is taken as it is, and may be empty. Throws ENCODE for what the codec can't encode, EINVAL for headers that are not strings
  * or arrays of them, TOO_LARGE for more than 65,535 bytes of headers, INVALID_SUBJECT for as many of subject.
  */
-export function encodeContent(subject: string, coding: Coding, data: unknown, headers?: Headers): Uint8Array[] {
+export function encodeContent(
+  subject: string,
+  coding: Coding,
+  data: unknown,
+  headers?: Headers,
+  front = 0,
+): Uint8Array[] {
   const { codec, heads } = coding
   const head = heads.of(subject)
   const block = headers === undefined ? EMPTY : encodeHeaders(headers)
-  const size = head.length + block.length
+  const size = front + head.length + block.length
   if (codec === msgpack && size <= MAX_ROOM) {
     const bytes = msgpack.encodeBehind(data, size)
-    writeHead(bytes, 0, head, block)
+    writeHead(bytes, front, head, block)
     return bytes.length <= size + BEHIND_MAX ? [bytes] : [part(bytes, 0, size), part(bytes, size, bytes.length)]
   }
   const body = encodeBody(codec, data)
   const copied = body.length <= COPY_MAX
   const start = reserve(copied ? size + body.length : size)
-  const here = writeHead(chunk, start, head, block)
+  const here = writeHead(chunk, start + front, head, block)
   if (!copied) return [part(chunk, start, here), body]
   copy(chunk, here, body)
   return [part(chunk, start, here + body.length)]
@@ -203,17 +209,25 @@ export class Content {
   }
 }
 
-/** The content in the last one or two of `frames`, from `from` on. Throws EPROTO for what is none. */
-export function decodeContent(frames: readonly Uint8Array[], from: number, context: ContentContext): Content {
+/**
+ * The content in the last one or two of `frames`, from `from` on; in the first of them it stands behind `front` bytes of
+ * something else. Throws EPROTO for what is none.
+ */
+export function decodeContent(
+  frames: readonly Uint8Array[],
+  from: number,
+  context: ContentContext,
+  front = 0,
+): Content {
   const count = frames.length - from
   const head = frames[from]
   if (head === undefined || count > 2) throw malformed("it has one or two frames")
   const end = head.length
-  const size = (head[0]! << 8) | head[1]!
-  let here = 2 + size
+  const size = (head[front]! << 8) | head[front + 1]!
+  let here = front + 2 + size
   // A subject, a codec and the size of the headers are in every content.
   if (here + 3 > end) throw malformed("it ends in its subject")
-  const subject = size === 0 ? "" : context.subjects.read(head, 2, size)
+  const subject = size === 0 ? "" : context.subjects.read(head, front + 2, size)
   const number = head[here++]!
   let codec: PayloadCodec | undefined
   let name: string

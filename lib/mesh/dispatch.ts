@@ -13,6 +13,8 @@ const MAX_FULL = 4096
 export function dispatch(hub: Hub, member: Member, kind: number, message: Message): void {
   const head = message[0]!
   switch (kind) {
+    case Kind.BRIEF:
+      return hub.incoming.onBrief(member, message)
     case Kind.PUBLISH:
       return hub.incoming.onPublish(member, message)
     case Kind.REQUEST:

@@ -7,7 +7,19 @@ import { TheirInterest } from "./interest.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
 import { returned } from "./outgoing.ts"
-import { CONFIRMED, COPY, GROUPS, Kind, PLAIN, bare, groupsOf, numberAt, numbered } from "./wire.ts"
+import {
+  BRIEF_HEAD,
+  CONFIRMED,
+  COPY,
+  GROUPS,
+  Kind,
+  PLAIN,
+  bare,
+  groupsOf,
+  numberAt,
+  numbered,
+  spelledOut,
+} from "./wire.ts"
 
 export class Incoming {
   /** Messages published by others that came here. */
@@ -31,6 +43,16 @@ export class Incoming {
 
   interestOf(member: Member): TheirInterest | undefined {
     return this.interests.get(member)
+  }
+
+  /** The most frequent of all: as short as can be. */
+  onBrief(member: Member, message: Message): void {
+    const content = decodeContent(message, 0, member.reading, BRIEF_HEAD)
+    const { local, relay } = this.context
+    if (content.subject === "") throw new EarshotError("EPROTO", "a message without a subject")
+    this.received++
+    local.deliver(content, member, false)
+    if (relay.concerns(member)) relay.pass(member, content, spelledOut(message), false)
   }
 
   onPublish(member: Member, message: Message): void {

@@ -38,7 +38,9 @@ export class Member implements MemberInfo {
   readonly leaf: boolean
   leaves = 0
   rtt: number | undefined
-  features: ReadonlySet<string>
+  features: ReadonlySet<string> = new Set()
+  /** It takes BRIEF. */
+  brief = false
   /** ms by which its clock was ahead of ours when they last met; undefined: it didn't say. */
   ahead: number | undefined
   /** The live link. */
@@ -70,6 +72,9 @@ export class Member implements MemberInfo {
   private slow = false
   private readonly owner: MemberOwner
   private said = 0
+  /** It was told that `sayTaken` is due. */
+  private owes = false
+  private replays = false
   private unsaid = 0
 
   constructor(introduction: Introduction, replay: boolean, codecs: Codecs, owner: MemberOwner) {
@@ -83,7 +88,7 @@ export class Member implements MemberInfo {
     this.endpoints = introduction.endpoints
     this.meta = introduction.meta
     this.leaf = introduction.leaf
-    this.features = new Set(introduction.features)
+    this.setFeatures(introduction.features)
   }
 
   isBoot({ epoch, nonce }: Introduction): boolean {
@@ -107,7 +112,7 @@ export class Member implements MemberInfo {
   post(message: Message, size: number = sizeOf(message)): Posted {
     const { pipe, replay } = this
     if (pipe === undefined) {
-      if (this.left || !this.features.has("replay")) return "gone"
+      if (this.left || !this.replays) return "gone"
       replay.note(message, size)
       return replay.over ? "missed" : "waiting"
     }
@@ -149,17 +154,18 @@ export class Member implements MemberInfo {
     else this.post(message)
   }
 
-  /** A counted message came. True: `sayTaken` is due within 50 ms. */
+  /** A counted message came. True: `sayTaken` is due within 50 ms from now. */
   take(message: Message): boolean {
     this.taken++
-    if (!this.features.has("replay")) return false
+    if (!this.replays) return false
     this.unsaid += sizeOf(message)
-    if (this.taken - this.said < TAKEN_EVERY && this.unsaid < TAKEN_BYTES) return true
-    this.sayTaken()
+    if (this.taken - this.said >= TAKEN_EVERY || this.unsaid >= TAKEN_BYTES) this.sayTaken()
+    else if (!this.owes) return (this.owes = true)
     return false
   }
 
   sayTaken(): void {
+    this.owes = false
     if (this.taken === this.said) return
     this.said = this.taken
     this.unsaid = 0
@@ -176,14 +182,20 @@ export class Member implements MemberInfo {
     this.said = this.taken
     this.unsaid = 0
     this.full.clear()
-    this.features = new Set(introduction.features)
+    this.setFeatures(introduction.features)
     this.ahead = introduction.ahead
     this.revise(introduction)
   }
 
+  private setFeatures(features: readonly string[]): void {
+    this.features = new Set(features)
+    this.brief = this.features.has("brief")
+    this.replays = this.features.has("replay")
+  }
+
   /** A link is there again: sends what it has not taken. Returns how many messages are missing for good since the last time. */
   resume(taken: number): number {
-    if (!this.features.has("replay")) return 0
+    if (!this.replays) return 0
     const { missing, fresh, messages } = this.replay.resume(unwrap(taken, this.replay.sent))
     if (missing > 0) this.tell([numbered(Kind.GAP, 0, missing)])
     for (const message of messages) this.tell(message)

@@ -13,7 +13,18 @@ import type { Party, Route } from "./routes.ts"
 import { checkSubject } from "./subject.ts"
 import { Waiting, type OnFull } from "./waiting.ts"
 import { Work, type Given } from "./work.ts"
-import { COPY_HEAD, Kind, PLAIN_HEAD, groupHead, nameAt, numberAt, publishHead } from "./wire.ts"
+import {
+  BRIEF_HEAD,
+  COPY_HEAD,
+  Kind,
+  PLAIN_HEAD,
+  brief,
+  groupHead,
+  nameAt,
+  numberAt,
+  publishHead,
+  spelledOut,
+} from "./wire.ts"
 
 /** How one message is published. */
 export interface PublishOptions {
@@ -78,9 +89,11 @@ export class Outgoing {
     const { sampling } = context
     const probes = sampling.watched ? sampling.choose(subject) : undefined
     if (route.empty && !probes?.length) return allSent(0)
-    const frames = encodeContent(subject, context.codecs.coding(options?.codec), data, options?.headers)
+    const coding = context.codecs.coding(options?.codec)
+    if (options === undefined && !probes?.length && route.groups.length === 0 && !route.ownPlain)
+      return this.toPlain(route, brief(encodeContent(subject, coding, data, undefined, BRIEF_HEAD)))
+    const frames = encodeContent(subject, coding, data, options?.headers)
     if (probes?.length) sampling.send(probes, [...frames])
-    if (options === undefined && route.groups.length === 0 && !route.ownPlain) return this.toPlain(route, frames)
     return this.toAll(route, subject, frames, options ?? DEFAULTS).done()
   }
 
@@ -163,15 +176,16 @@ export class Outgoing {
     this.confirmations.close()
   }
 
-  private toPlain({ plain }: Route, frames: Uint8Array[]): Receipt {
+  private toPlain({ plain }: Route, short: Message): Receipt {
     const { interest } = this.context
     if (interest.dirty) interest.flush()
-    const [content, body] = frames as [Uint8Array, Uint8Array?]
-    const message = body === undefined ? [PLAIN_HEAD, content] : [PLAIN_HEAD, content, body]
-    const size = sizeOf(message)
+    const size = sizeOf(short)
+    let long: Message | undefined
     let tally: Tally | undefined
     for (let i = 0; i < plain.length; i++) {
       const member = plain[i]!
+      const message = member.brief ? short : (long ??= spelledOut(short))
+      // Both are of one size.
       const posted = member.post(message, size)
       if (posted === "sent" && tally === undefined) continue
       if (tally === undefined) {

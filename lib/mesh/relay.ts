@@ -114,9 +114,14 @@ export class Relay implements Wishes {
     this.union?.close()
   }
 
+  /** What comes from that member may have to be passed on. */
+  concerns(from: Member): boolean {
+    return from.leaf || this.leaves.size > 0
+  }
+
   /** To whom else a message goes that a member published: see the rule above. */
   pass(from: Member, content: Content, message: Message, copy: boolean): void {
-    if (this.leaves.size === 0 && !from.leaf) return
+    if (!this.concerns(from)) return
     const route = this.owner.routes.of(content.subject)
     let passed: Message | undefined
     for (const member of copy ? route.watching : route.plain)
@@ -126,7 +131,7 @@ export class Relay implements Wishes {
 
   /** To one of a group: it is for us, or somebody has got it, or nobody has room. */
   passTo(from: Member, group: string, content: Content, message: Message): "own" | "passed" | "full" {
-    if (this.leaves.size === 0 && !from.leaf) return "own"
+    if (!this.concerns(from)) return "own"
     const { groups, routes } = this.owner
     const parties = routes.of(content.subject).groups.find(({ name }) => name === group)?.parties ?? []
     const party = groups.pick(partiesFor(from, parties), group)
@@ -140,7 +145,7 @@ export class Relay implements Wishes {
    * False: it is for us. Throws EPROTO for a number that is in use.
    */
   ask(from: Member, message: Message, content: Content): boolean {
-    if (this.leaves.size === 0 && !from.leaf) return false
+    if (!this.concerns(from)) return false
     const { owner } = this
     const head = message[0]!
     const id = numberAt(head, 2)

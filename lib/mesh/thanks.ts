@@ -16,13 +16,15 @@ export class Thanks {
 
   /** A counted message came from it. */
   took(member: Member, message: Message): void {
-    if (!member.take(message)) return void this.owed.delete(member)
+    if (!member.take(message)) return
     this.owed.add(member)
-    this.timer ??= this.clock.timeout(() => {
-      this.timer = undefined
-      for (const each of this.owed) each.sayTaken()
-      this.owed.clear()
-    }, LATEST)
+    this.timer ??= this.clock.timeout(this.settle, LATEST)
+  }
+
+  private readonly settle = (): void => {
+    this.timer = undefined
+    for (const each of this.owed) each.sayTaken()
+    this.owed.clear()
   }
 
   stop(): void {

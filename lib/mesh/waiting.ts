@@ -114,7 +114,8 @@ export class Waiting {
     let freed = 0
     for (const each of member.pipe?.unsent() ?? []) {
       if (freed >= needed) break
-      if (each[0]![0] !== Kind.PUBLISH) continue
+      const kind = each[0]![0]
+      if (kind !== Kind.PUBLISH && kind !== Kind.BRIEF) continue
       oldest.push(each)
       freed += sizeOf(each)
     }

@@ -2,7 +2,8 @@
  * The first frame of everything that travels on a link: its kind, its flags, and a few fixed fields. PROTOCOL.md is the
  * specification; a number here never changes its meaning.
  */
-import { EMPTY, allocate, decodeText, encodeText } from "../bytes.ts"
+import { EMPTY, View, allocate, decodeText, encodeText } from "../bytes.ts"
+import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 
 /** The version this code speaks. The same major always links. */
@@ -22,7 +23,8 @@ export const Kind = {
   RESEND: 11,
   DENIED: 12,
   SAMPLE: 13,
-  // Traffic. PUBLISH, REPLY and RETURN are counted, acknowledged and replayed.
+  // Traffic. BRIEF, PUBLISH, REPLY and RETURN are counted, acknowledged and replayed.
+  BRIEF: 14,
   PUBLISH: 16,
   REPLY: 17,
   REQUEST: 18,
@@ -89,7 +91,8 @@ export const hasStrangeFlags = (head: Uint8Array): boolean => (head[1]! & STRANG
 /** Longest name of a queue group, in bytes. */
 export const MAX_GROUP = 255
 
-export const counted = (kind: number): boolean => kind === Kind.PUBLISH || kind === Kind.REPLY || kind === Kind.RETURN
+export const counted = (kind: number): boolean =>
+  kind === Kind.BRIEF || kind === Kind.PUBLISH || kind === Kind.REPLY || kind === Kind.RETURN
 
 /** A head without fields. */
 export function bare(kind: number, flags = 0): Uint8Array {
@@ -110,6 +113,23 @@ export function numbered(kind: number, flags: number, number: number): Uint8Arra
 
 /** For subscribers that are in no queue group: the most frequent of all heads. */
 export const PLAIN_HEAD: Uint8Array = bare(Kind.PUBLISH, PLAIN)
+/** Bytes of the head of a BRIEF, behind which the content stands in the same frame. */
+export const BRIEF_HEAD = 2
+
+/** Makes of the frames of a content, with BRIEF_HEAD bytes free in front, a message to those who want its subject and are in no group. */
+export function brief(frames: Uint8Array[]): Message {
+  const first = frames[0]!
+  first[0] = Kind.BRIEF
+  first[1] = 0
+  return frames
+}
+
+/** The same as a PUBLISH with PLAIN. */
+export function spelledOut([first, ...rest]: Message): Message {
+  const { buffer, byteOffset, length } = first!
+  return [PLAIN_HEAD, new View(buffer, byteOffset + BRIEF_HEAD, length - BRIEF_HEAD), ...rest]
+}
+
 /** For those who watch requests go by. */
 export const COPY_HEAD: Uint8Array = bare(Kind.PUBLISH, PLAIN | COPY)
 

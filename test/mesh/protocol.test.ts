@@ -76,6 +76,50 @@ t.test("the page's example", async (t) => {
   t.same(digest.pair, [1, Math.imul(Math.imul(0x811c9dc5 ^ 0xc3, 0x01000193) ^ 0xa4, 0x01000193) >>> 0])
 })
 
+t.test("a BRIEF is a PUBLISH for plain wishes, and goes to those alone that know it", async (t) => {
+  const mesh = await member(t)
+  const got: unknown[] = []
+  mesh.subscribe(
+    "in.>",
+    ({ subject, data }) => void got.push([subject, data instanceof Uint8Array ? data.length : data]),
+  )
+  const wish = [[1, "out", null, 0]]
+  const knows = await MeshPeer.join(t, mesh, { features: ["brief"] }, wish)
+  const doesnt = await MeshPeer.join(t, mesh, { id: "other", features: [] }, wish)
+  const leaf = await MeshPeer.join(t, mesh, { id: "leaf", leaf: true, features: [] }, [[1, "in.a", null, 0]])
+  const large = new Uint8Array(5000).fill(1)
+  for (const body of [{ n: 1 }, large]) {
+    t.match(mesh.tryPublish("out", body), { sent: 2, dropped: 0 })
+    const [first, second] = await knows.next(Kind.BRIEF)
+    const [head, ...frames] = await doesnt.next(Kind.PUBLISH)
+    t.equal(head!.join(), PLAIN_HEAD.join())
+    t.same(first!.subarray(0, 2), [Kind.BRIEF, 0])
+    t.ok(Buffer.from(first!.subarray(2)).equals(frames[0]!), "the same content behind it")
+    t.same(second, frames[1])
+  }
+  const coding = new Codecs(msgpack).standard
+  for (const [subject, body] of [
+    ["in.a", "small"],
+    ["in.b", large],
+  ] as const) {
+    const [first, ...rest] = encodeContent(subject, coding, body)
+    knows.send(Buffer.from([Kind.BRIEF, 0, ...first!]), ...rest)
+  }
+  await knows.settled()
+  t.same(got, [
+    ["in.a", "small"],
+    ["in.b", 5000],
+  ])
+  const [passedHead, passed] = await leaf.next(Kind.PUBLISH)
+  t.equal(passedHead!.join(), PLAIN_HEAD.join(), "spelled out for a leaf that doesn't know it")
+  t.match(Buffer.from(passed!).toString("latin1"), "small")
+  for (const garbage of [[], [0, 9, 1], [0, 0, 1, 0, 0]]) {
+    const peer = await MeshPeer.join(t, mesh, { id: `bad${garbage.length}`, features: ["brief"] })
+    peer.send(Uint8Array.from([Kind.BRIEF, 0, ...garbage]))
+    await until("the end of the link", () => peer.ended)
+  }
+})
+
 // --- Programs that know nothing of Earshot ---
 
 /** Python with what Debian calls python3-zmq and python3-msgpack. */
