@@ -2,8 +2,11 @@
 import { allocate } from "../../lib/bytes.ts"
 import type { Libp2pStream } from "./node.ts"
 
-/** Bytes in one send. Each costs about 30 us, whatever its size; Noise encrypts in pieces of 64 KiB. */
-const MAX_SENT = 65_536
+/**
+ * Bytes in one send. Each costs about 30 us, whatever its size. With the 12 of Yamux's head they are just what fits into
+ * one message of Noise (65,535 less 16): a byte more would be a message of its own, to encrypt, write and decrypt.
+ */
+const MAX_SENT = 65_507
 /** Chunks below are copied together with others. */
 const SMALL = 16_384
 
