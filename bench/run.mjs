@@ -5,6 +5,7 @@ import { parseArgs } from "node:util"
 import { fanout } from "./questions/fanout.mjs"
 import { idle } from "./questions/idle.mjs"
 import { latency } from "./questions/latency.mjs"
+import { overLibp2p } from "./questions/libp2p.mjs"
 import { matching } from "./questions/matching.mjs"
 import { memory } from "./questions/memory.mjs"
 import { meshCrowd } from "./questions/mesh-crowd.mjs"
@@ -52,6 +53,7 @@ const questions = [
   latency,
   fanout,
   webSocket,
+  overLibp2p,
   mesh,
   meshIdle,
   meshCrowd,

@@ -22,25 +22,27 @@ export function fanout({ seconds }) {
         { ...row, theirs: "libzmq", mark, quick },
         { ...row, theirs: "zeromq" },
       ],
-      run: (side, _, total = side === "zeromq" ? 10_000 : 100_000) => measure(side, size, total, seconds),
+      run: (side, _, total = side === "zeromq" ? 10_000 : 100_000) =>
+        fan(side, total, seconds, { size, subscribers: SUBSCRIBERS }),
       size: ({ rate }) => Math.ceil((rate / SUBSCRIBERS) * (seconds + WARM_SECONDS)),
     }
   })
 }
 
-async function measure(side, size, total, seconds) {
+/** One run from a publisher to so many `subscribers`, all in one process; `more` arguments for both programs. */
+export async function fan(side, total, seconds, { subscribers, ...more }) {
   const warm = Math.ceil((total * WARM_SECONDS) / (seconds + WARM_SECONDS))
-  const args = { size, warm, total, subscribers: SUBSCRIBERS }
+  const args = { ...more, warm, total, subscribers }
   const publisher = start(side, "publish", args)
-  let subscribers
+  let audience
   try {
     const { endpoint } = await publisher.answer()
-    subscribers = start(side, "subscribe", { ...args, endpoint })
-    const result = await subscribers.answer(publisher)
-    if (result.count !== total * SUBSCRIBERS) throw new Error(`${result.count} of ${total * SUBSCRIBERS} arrived`)
-    await Promise.all([publisher.end(), subscribers.end()])
-    return { rate: ((total - warm) * SUBSCRIBERS) / result.seconds }
+    audience = start(side, "subscribe", { ...args, endpoint })
+    const result = await audience.answer(publisher)
+    if (result.count !== total * subscribers) throw new Error(`${result.count} of ${total * subscribers} arrived`)
+    await Promise.all([publisher.end(), audience.end()])
+    return { rate: ((total - warm) * subscribers) / result.seconds }
   } finally {
-    await Promise.all([publisher.stop(), subscribers?.stop()])
+    await Promise.all([publisher.stop(), audience?.stop()])
   }
 }

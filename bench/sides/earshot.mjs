@@ -59,9 +59,9 @@ await play({
     await push.close()
   },
 
-  async publish({ size, total, subscribers }) {
+  async publish({ size, total, subscribers, at }) {
     const publisher = new zmq.Publisher({ noDrop: true })
-    await bound(publisher)
+    await bound(publisher, at)
     await publisher.ready({ subscribers })
     const body = Buffer.alloc(size)
     for (let n = 0; n < total; n++) if (!publisher.trySend(body)) await publisher.send(body)

@@ -23,6 +23,9 @@ export const names = {
   ws: "ws",
   jszmq: "jszmq",
   socketio: "socket.io",
+  libp2p: "Earshot",
+  "libp2p-raw": "raw libp2p stream",
+  gossipsub: "gossipsub",
   mesh: "Earshot",
   nats: "nats.js",
   cote: "cote",
@@ -51,7 +54,7 @@ function profiler(role) {
 
 /** Gets the rivals ready; returns one line about each. */
 export async function prepare() {
-  return [prepareLibzmq(), await prepareZeromq(), ...prepareOwn(), natsVersion(), jszmq(), `Earshot: ${ours()}`]
+  return [prepareLibzmq(), await prepareZeromq(), ...prepareOwn(), natsVersion(), ...ofProject(), `Earshot: ${ours()}`]
 }
 
 function ours() {
@@ -97,9 +100,12 @@ function prepareOwn() {
   })
 }
 
-function jszmq() {
-  const version = versionIn(join(bench, ".."), "jszmq")
-  return version === undefined ? "jszmq: missing: npm jszmq is not installed" : `jszmq: npm jszmq ${version}`
+/** The project's own devDependencies. */
+function ofProject() {
+  return ["jszmq", "libp2p", "@libp2p/gossipsub"].map((name) => {
+    const version = versionIn(join(bench, ".."), name)
+    return version === undefined ? `${name}: missing: npm ${name} is not installed` : `${name}: npm ${name} ${version}`
+  })
 }
 
 /** Of what is installed in a folder. */

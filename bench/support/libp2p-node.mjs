@@ -1,0 +1,39 @@
+// One libp2p node as both sides of the bench have it: TCP, Noise, Yamux, on 127.0.0.1, everything else libp2p's own default.
+import { missing } from "./role.mjs"
+
+// What Node 20 has not, and libp2p needs.
+Promise.withResolvers ??= function () {
+  let resolve, reject
+  const promise = new this((first, second) => ([resolve, reject] = [first, second]))
+  return { promise, resolve, reject }
+}
+
+const absent = () => missing("missing: the npm packages of libp2p are not installed")
+
+/** Started. `services`: of libp2p, none by default. */
+export async function makeNode(services = {}) {
+  const [{ createLibp2p }, { tcp }, { noise }, { yamux }] = await Promise.all([
+    import("libp2p"),
+    import("@libp2p/tcp"),
+    import("@libp2p/noise"),
+    import("@libp2p/yamux"),
+  ]).catch(absent)
+  return await createLibp2p({
+    addresses: { listen: ["/ip4/127.0.0.1/tcp/0"] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    services,
+  })
+}
+
+/** Where it listens, as text. */
+export function placeOf(node) {
+  return node.getMultiaddrs()[0].toString()
+}
+
+/** A text as what `dial` wants. */
+export async function addressOf(text) {
+  const { multiaddr } = await import("@multiformats/multiaddr").catch(absent)
+  return multiaddr(text)
+}
