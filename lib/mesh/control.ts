@@ -35,7 +35,7 @@ export function control(links: Links, member: Member, kind: number, message: Mes
       return owner.onUpdate(member)
     case Kind.GOODBYE:
       member.left = true
-      return
+      return member.sayTaken()
     case Kind.SUSPECT: {
       const suspect = links.members.get(String(readMap(body)["id"]))
       if (suspect?.linked === true) links.pulse.probe(suspect)

@@ -17,7 +17,8 @@ export interface EndsOwner {
   onPipe(pipe: Pipe): void
   onMessage(pipe: Pipe, message: Message): void
   onRoom(pipe: Pipe): void
-  onPipeEnd(pipe: Pipe): void
+  /** `unsent`: what waited on it, and goes nowhere. */
+  onPipeEnd(pipe: Pipe, unsent: readonly Message[]): void
   /** Something where we listen went wrong for good: nobody can come that way any more. */
   onDeaf(error: EarshotError): void
 }
@@ -58,8 +59,8 @@ class EndPattern implements Pattern {
   online(peer: Peer): void {
     this.owner.onPipe(peer as Pipe)
   }
-  detach(peer: Peer): void {
-    this.owner.onPipeEnd(peer as Pipe)
+  detach(peer: Peer, unsent: Message[]): void {
+    this.owner.onPipeEnd(peer as Pipe, unsent)
   }
   onMessage(peer: Peer, message: Message): void {
     this.owner.onMessage(peer as Pipe, message)

@@ -60,7 +60,7 @@ export type MeshDropReason =
   | "conflated" //   replaced by a newer one of its subject, as asked
   | "too-large" //   over what the member takes
   | "early" //       more waited for the mesh to settle than may
-  | "closed" //      the mesh or the subscription was closed with messages waiting
+  | "closed" //      the mesh or the subscription was closed with messages waiting, or on their way
   | "expired" //     its deadline had passed
   | "undecodable" // nobody here has its codec, or its bytes are none of it
   | "busy" //        every member of the queue group was full

@@ -296,8 +296,8 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     this.outgoing.onRoom(member)
   }
 
-  onLeft(member: Member, count: number, bytes: number): void {
-    this.drop("left", count, bytes, { member })
+  onUntaken(member: Member, reason: "left" | "closed", count: number, bytes: number): void {
+    this.drop(reason, count, bytes, { member })
   }
 
   onGap(member: Member, direction: "sent" | "received", count: number | undefined): void {

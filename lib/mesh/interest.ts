@@ -160,7 +160,9 @@ export class OwnInterest {
     member.tell([bare(Kind.BARRIER)])
   }
 
+  /** Nobody is told anything any more. */
   close(): void {
+    this.dirty = false
     this.proof?.cancel()
   }
 

@@ -26,8 +26,8 @@ export interface LinksOwner {
   onRoom(member: Member): void
   /** The queue of the link to it is full, or has room again. */
   onLinkSlow(member: Member, full: boolean): void
-  /** It said goodbye without having taken so many messages; `bytes` of those that were kept. */
-  onLeft(member: Member, count: number, bytes: number): void
+  /** It, or we, said goodbye before it had taken so many messages; `bytes` of those that were kept. */
+  onUntaken(member: Member, reason: "left" | "closed", count: number, bytes: number): void
   /** `count` undefined: nobody can count them. */
   onGap(member: Member, direction: "sent" | "received", count: number | undefined): void
   /** For `diagnose()` and the log. */

@@ -17,6 +17,7 @@ import { writeIntroduction, type Introduction } from "./introduction.ts"
 import type { LinksOwner } from "./links-owner.ts"
 import { Lost } from "./lost.ts"
 import { Member } from "./member.ts"
+import { Parting } from "./parting.ts"
 import { Pulse, type PulseOwner } from "./pulse.ts"
 import { Reach, type ReachOwner } from "./reach.ts"
 import { Thanks } from "./thanks.ts"
@@ -33,12 +34,16 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   private readonly byPipe = new Map<Pipe, Member>()
   private readonly lost: Lost
   private readonly thanks: Thanks
+  private readonly clock: Clock
+  private readonly parting: Parting
   private lastPipe: Pipe | undefined
   private lastMember: Member | undefined
   private closed = false
 
   constructor(clock: Clock, transports: Transports, owner: LinksOwner, maxMessageSize: number) {
+    this.clock = clock
     this.owner = owner
+    this.parting = new Parting(clock, this.members)
     this.ends = new Ends(clock, transports, this, maxMessageSize)
     this.doors = new Doors(clock, this)
     this.reach = new Reach(clock, this)
@@ -86,18 +91,28 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   /** Our own name, meta or endpoints changed; or how many leaves we carry, which concerns members only. */
   tellUpdate(leavesToo = true): void {
+    if (this.closed) return
     const { name, endpoints, advertised, meta, leaves } = this.owner.introduction
     const message = [bare(Kind.UPDATE), writeIntroduction({ name, endpoints, advertised, meta, leaves })]
     for (const member of this.byPipe.values()) if (leavesToo || !member.leaf) member.tell(message)
   }
 
-  /** Says goodbye to everybody, sends for `linger` ms what waits, and ends. */
-  close(linger: number): Promise<void> {
+  /** Says goodbye to everybody, sends for `linger` ms what waits, and ends. What was not taken by then is told. */
+  async close(linger: number): Promise<void> {
+    const { clock, owner, parting } = this
+    const end = clock.now() + linger
     for (const member of this.byPipe.values()) {
       member.sayTaken()
       member.tell([bare(Kind.GOODBYE)])
     }
-    return this.kill(linger)
+    this.stop()
+    await parting.wait(linger)
+    const untaken = [...this.members.values()].map((member) => ({ member, lost: parting.watch(member) }))
+    await this.ends.close(Math.max(0, end - clock.now()))
+    for (const { member, lost } of untaken) {
+      const { count, bytes } = lost()
+      if (count > 0) owner.onUntaken(member, "closed", count, bytes)
+    }
   }
 
   /** Says goodbye to everybody at once: there won't be another turn. */
@@ -108,8 +123,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     }
   }
 
-  /** Ends every link without a word. */
-  kill(linger = 0): Promise<void> {
+  private stop(): void {
     this.closed = true
     // Nobody is let in any more, also not who waits for our own dial to end.
     this.doors.close()
@@ -118,7 +132,6 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     this.gossip.stop()
     this.thanks.stop()
     this.lost.clear()
-    return this.ends.close(linger)
   }
 
   // --- Of the sockets ---
@@ -136,6 +149,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     }
     this.lastPipe = pipe
     this.lastMember = member
+    if (this.closed) return this.parting.hear(member, message)
     const head = message[0]!
     const kind = head[0]!
     if (counted(kind)) this.thanks.took(member, message)
@@ -155,12 +169,16 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     if (member !== undefined) this.owner.onRoom(member)
   }
 
-  onPipeEnd(pipe: Pipe): void {
+  onPipeEnd(pipe: Pipe, unsent: readonly Message[]): void {
     if (this.lastPipe === pipe) this.lastPipe = this.lastMember = undefined
     this.doors.end(pipe)
     const member = this.byPipe.get(pipe)
     this.byPipe.delete(pipe)
-    if (member?.pipe === pipe) this.unlink(member, this.ends.silent.has(pipe))
+    if (member?.pipe !== pipe) return
+    // Nothing is kept for who acknowledges nothing.
+    const missed = member.features.has("replay") ? 0 : unsent.filter(([head]) => counted(head![0]!)).length
+    if (missed > 0) this.owner.onGap(member, "sent", missed)
+    this.unlink(member, this.ends.silent.has(pipe))
   }
 
   onDeaf(error: EarshotError): void {
@@ -307,7 +325,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     const { owner } = this
     member.pipe = undefined
     this.pulse.forget(member)
-    if (this.closed) return
+    if (this.closed) return this.parting.look()
     owner.onUnlinked(member)
     if (member.left) {
       this.leave(member, "goodbye")
@@ -330,7 +348,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     if (member.left) this.reach.forget(member.id)
     const { untold, bytes } = member.replay
     member.replay.end()
-    if (untold > 0) member.left ? this.owner.onLeft(member, untold, bytes) : this.owner.onGap(member, "sent", untold)
+    if (untold > 0)
+      member.left ? this.owner.onUntaken(member, "left", untold, bytes) : this.owner.onGap(member, "sent", untold)
     this.owner.onForgotten(member)
   }
 

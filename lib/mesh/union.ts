@@ -106,7 +106,9 @@ export class Union {
     }
   }
 
+  /** Nobody is told anything any more. */
   close(): void {
+    this.dirty.clear()
     this.proof?.cancel()
     this.proof = undefined
   }

@@ -4,7 +4,7 @@ import type { Mesh } from "../../lib/mesh/index.ts"
 import { KEPT, Replay } from "../../lib/mesh/replay.ts"
 import { testMesh } from "../../lib/mesh/testing.ts"
 import { FULL, Kind, groupHead } from "../../lib/mesh/wire.ts"
-import { MeshPeer, hubOf, member } from "../support/mesh-peer.ts"
+import { MeshPeer, hubOf, member, want } from "../support/mesh-peer.ts"
 import { outcome, thrown, until, within } from "../support/sockets.ts"
 
 t.jobs = 4
@@ -291,3 +291,90 @@ t.test("what members say of groups that nobody is in is not remembered for leave
     [],
   )
 })
+
+t.test("what we published and nobody had taken when we closed is counted, to each member", async (t) => {
+  await using net = await testMesh(["a", "far", "near"])
+  const { a, far, near } = net.mesh
+  let heard = 0
+  for (const mesh of [far, near]) mesh.subscribe("x", () => void heard++)
+  await net.settle()
+  net.slow("a", "far", 60_000)
+  const drops: [string, string | undefined, number][] = []
+  a.on("drop", ({ reason, member, count }) => drops.push([reason, member?.name, count]))
+  for (let i = 0; i < 3000; i++) t.match(a.tryPublish("x", i), { sent: 2, dropped: 0 })
+  await within("the end", a.close())
+  t.equal(heard, 3000, "the other has them all")
+  t.strictSame(dropsOf(a), { closed: 3000 })
+  t.strictSame(drops, [["closed", "far", 3000]])
+})
+
+t.test("closing waits for those who take what was sent, and no longer", async (t) => {
+  await using net = await testMesh(["a", "b"], { clock: "virtual" })
+  const { a, b } = net.mesh
+  let heard = 0
+  b.subscribe("x", () => void heard++)
+  await net.settle()
+  net.slow("a", "b", 200)
+  for (let i = 0; i < 3000; i++) a.tryPublish("x", i)
+  const began = net.clock.now()
+  await net.until(a.close())
+  t.equal(heard, 3000)
+  t.strictSame(dropsOf(a), {})
+  t.ok(net.clock.now() - began < 1000, `${net.clock.now() - began} ms`)
+})
+
+t.test("two that close at once count what the other takes no more", async (t) => {
+  await using net = await testMesh(["a", "b"], { clock: "virtual" })
+  const { a, b } = net.mesh
+  for (const mesh of [a, b]) mesh.subscribe("x", () => {})
+  await net.settle()
+  net.slow("a", "b", 50)
+  for (const mesh of [a, b]) for (let i = 0; i < 10; i++) mesh.tryPublish("x", i, { echo: false })
+  const began = net.clock.now()
+  await net.until(Promise.all([a.close(), b.close()]))
+  t.strictSame([dropsOf(a), dropsOf(b)], [{ closed: 10 }, { closed: 10 }])
+  t.ok(net.clock.now() - began < 500, "neither waits for what the other will not say")
+})
+
+t.test("what was kept for a lost member is gone with us, and counted", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  b.subscribe("x", () => {})
+  await net.settle()
+  net.cut("a", "b")
+  await until("the loss", () => a.stats().members[0]?.linked === false)
+  for (let i = 0; i < 5; i++) t.match(a.tryPublish("x", i), { waiting: 1 })
+  await a.close()
+  t.strictSame(dropsOf(a), { closed: 5 })
+})
+
+for (const ends of ["its link is lost", "we close"])
+  t.test(`what waited for one who acknowledges nothing is counted when ${ends}`, async (t) => {
+    const mesh = await member(t)
+    const peer = await MeshPeer.join(t, mesh, { features: [] }, [want("x")])
+    const [gaps, drops] = [0, 0].map(() => [] as number[])
+    mesh.on("gap", ({ count }) => gaps!.push(count!))
+    mesh.on("drop", ({ count }) => drops!.push(count))
+    // It reads nothing more, and what waits here is more than the system holds for it.
+    peer.socket.receiveHighWaterMark = 1
+    peer.socket.onmessage = undefined
+    let sent = 0
+    let idle = 0
+    await until("nothing more to leave", () => {
+      idle++
+      for (; mesh.tryPublish("x", new Uint8Array(65_536)).sent === 1; sent++) idle = 0
+      return idle > 50
+    })
+    const refused = drops!.splice(0).length > 0
+    const { queued } = mesh.stats().members[0]!
+    if (ends === "we close") await mesh.close()
+    else {
+      await peer.socket.close()
+      await until("the loss", () => gaps!.length > 0)
+    }
+    const sum = (all: readonly number[]): number => all.reduce((total, each) => total + each, 0)
+    const [told, silent] = ends === "we close" ? [drops!, gaps!] : [gaps!, drops!]
+    t.ok(refused)
+    t.strictSame(silent, [])
+    t.ok(sum(told) >= queued && sum(told) <= sent, `${sum(told)} of ${sent}, ${queued} waited`)
+  })
