@@ -1,8 +1,13 @@
+import { once } from "node:events"
+import { createServer, type AddressInfo, type Socket } from "node:net"
+import type { Libp2p } from "libp2p"
 import t, { type Test } from "tap"
-import { systemClock } from "../../lib/clock.ts"
+import { type Clock, systemClock } from "../../lib/clock.ts"
+import { EarshotError } from "../../lib/errors.ts"
 import { libp2p } from "../../transports/libp2p.ts"
 import { transportConformance } from "../conformance/transport.ts"
 import { createNode, joined } from "../support/libp2p.ts"
+import { until, within } from "../support/sockets.ts"
 import { virtualClock } from "../support/virtual-clock.ts"
 import { Bench, options } from "./bench.ts"
 import { type End, turns } from "./recorder.ts"
@@ -149,6 +154,151 @@ t.test("a peer that never ends does not keep a closed link", async (t) => {
   await end.closed()
   t.equal(end.sink.error, undefined)
   t.equal(clock.timers, 0)
+})
+
+type Stream = Awaited<ReturnType<Libp2p["dialProtocol"]>>
+
+/** A link to a bare stream of the other node, that does what a peer should not. */
+async function withStream(t: Test, clock: Clock = virtualClock()): Promise<[End, Stream]> {
+  const name = `bare-${++bare}`
+  const protocol = `/earshot/zmtp/1.0.0/${name}`
+  const taken = new Promise<Stream>((resolve) => void far.handle(protocol, resolve))
+  t.teardown(() => far.unhandle(protocol))
+  const bench = new Bench(libp2p({ node: near }), undefined, { clock })
+  t.teardown(() => bench.dispose())
+  const end = bench.end(await bench.dial(`${far.getMultiaddrs()[0]!.toString()}#${name}`))
+  await turns()
+  return [end.start(), await within("the stream", taken)]
+}
+let bare = 0
+
+t.test("a link that wrote much waits longer, lest it be lost", async (t) => {
+  const clock = virtualClock()
+  const [end, stream] = await withStream(t, clock)
+  stream.pause()
+  const written = await stall(end)
+  end.link.close()
+  await turns()
+  await clock.advance(60_000)
+  t.equal(end.sink.closes, 0, "how long it may take to get rid of it is not the link's to say")
+  let received = 0
+  stream.addEventListener("message", ({ data }) => (received += data.byteLength))
+  const ended = new Promise((resolve) => stream.addEventListener("remoteCloseWrite", resolve))
+  stream.resume()
+  await within("our end", ended)
+  t.equal(received, written, "all of it, and then the end")
+  await clock.advance(20_000)
+  stream.send(Buffer.from("are you there?"))
+  await turns()
+  await clock.advance(29_999)
+  t.equal(end.sink.closes, 0, "30 s from the peer's last sign of life")
+  const reset = new Promise((resolve) => stream.addEventListener("close", resolve))
+  await clock.advance(1)
+  await end.closed()
+  t.equal(end.sink.error, undefined)
+  await within("a reset", reset)
+  t.equal(clock.timers, 0)
+})
+
+t.test("a peer that has ended and never reads does not keep the link", async (t) => {
+  const clock = virtualClock()
+  const [end, stream] = await withStream(t, clock)
+  stream.pause()
+  await stall(end)
+  const { unconfirmed } = end.link
+  t.ok(unconfirmed > 0)
+  await stream.close()
+  await end.closed()
+  t.equal(end.sink.error, undefined, "it ended in good order")
+  t.equal(end.link.unconfirmed, unconfirmed, "what it did not take is known")
+  t.equal(stream.status, "open")
+  await clock.advance(1000)
+  await until("the stream's end", () => stream.status === "reset")
+  t.equal(clock.timers, 0)
+})
+
+t.test("a peer that breaks off a flush is an error", async (t) => {
+  const [end, stream] = await withStream(t)
+  stream.pause()
+  await stall(end)
+  end.link.close()
+  stream.abort(new Error("enough"))
+  await end.closed()
+  t.match(end.sink.error, { code: "ECONNRESET" })
+  t.ok(end.link.unconfirmed > 0)
+})
+
+t.test("a half-close that comes with the last bytes is an orderly end behind them", async (t) => {
+  for (const paused of [false, true]) {
+    const [end, stream] = await withStream(t, systemClock)
+    if (paused) end.link.pause()
+    stream.send(Buffer.alloc(100 * KIB))
+    stream.send(Buffer.from("last words"))
+    await stream.close()
+    await turns()
+    if (paused) {
+      t.equal(end.sink.closes, 0, "not before it is read")
+      end.link.resume()
+    }
+    await end.closed()
+    t.equal(end.sink.error, undefined)
+    t.equal(end.sink.data.subarray(100 * KIB).toString(), "last words")
+    await until("our end", () => stream.status === "closed")
+  }
+})
+
+t.test("streams are limited for each name, on either side", async (t) => {
+  const few = new Bench(libp2p({ node: near, maxStreams: 2 }), libp2p({ node: far }))
+  t.teardown(() => few.dispose())
+  const { address } = await few.listen("#*")
+  const [first] = await few.pair(address)
+  await few.pair(address)
+  await t.rejects(few.dial(address), { code: "LIMIT" }, "the one that dials")
+  first.link.close()
+  await first.closed()
+  t.equal((await few.pair(address)).length, 2, "one that has ended makes room")
+
+  const narrow = new Bench(libp2p({ node: near }), libp2p({ node: far, maxStreams: 2 }))
+  t.teardown(() => narrow.dispose())
+  const other = await narrow.listen("#*")
+  const [kept] = await narrow.pair(other.address)
+  await narrow.pair(other.address)
+  const third = narrow.end(await narrow.dial(other.address)).start()
+  await third.closed()
+  t.match(third.sink.error, { code: "ECONNRESET" }, "the one that listens")
+  t.equal(kept.sink.closes, 0)
+})
+
+t.test("a peer id alone is enough where the node knows the way", async (t) => {
+  const [, , bench] = await pair(t)
+  const [, name] = bench.listeners[0]!.address.split("#")
+  const [end, other] = await bench.pair(`/p2p/${far.peerId.toString()}#${name}`)
+  end.write(Buffer.from("there"))
+  await other.got(5)
+})
+
+t.test("a port where something else answers, or nothing does", async (t) => {
+  const fresh = await createNode([])
+  t.teardown(() => fresh.stop())
+  const dial = async (greet: string, signal: AbortSignal): Promise<unknown> => {
+    const sockets: Socket[] = []
+    const server = createServer((socket) => void sockets.push(socket.on("error", () => {}))).listen(0, "127.0.0.1")
+    server.on("connection", (socket: Socket) => void (greet !== "" && socket.end(greet)))
+    await once(server, "listening")
+    t.teardown(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+    const address = `/ip4/127.0.0.1/tcp/${(server.address() as AddressInfo).port}/p2p/${STRANGER}#a`
+    return libp2p({ node: fresh }).dial(address, options, signal)
+  }
+  const never = new AbortController().signal
+  await t.rejects(dial("HTTP/1.1 400 Bad Request\r\n\r\n".repeat(50), never), { code: /^(EHOSTUNREACH|ECONNRESET)$/ })
+  const abort = new AbortController()
+  const silent = dial("", abort.signal)
+  await turns()
+  abort.abort(new EarshotError("ETIMEDOUT", "the dialer's own"))
+  await t.rejects(within("the silent one", silent), { code: "ETIMEDOUT" })
 })
 
 t.test("addresses", (t) => {

@@ -93,8 +93,9 @@ export class StreamLink implements Link {
     stream.addEventListener("drain", () => clock.microtask(this.onDrain))
     stream.addEventListener("remoteCloseWrite", () => this.onPeerEnd())
     stream.addEventListener("close", ({ error }: { error?: Error }) => this.onEnd(error))
-    if (stream.remoteWriteStatus === "closed") this.onPeerEnd()
-    if (stream.status !== "open" && stream.status !== "closing") this.onEnd(undefined)
+    // It may be over already, and one that we have not ended is whole or broken.
+    if (stream.status !== "open") this.onEnd(undefined)
+    else if (stream.remoteWriteStatus === "closed") this.onPeerEnd()
   }
 
   /** Bytes below the mark at which the connection asks to wait count as left. */
@@ -216,7 +217,7 @@ export class StreamLink implements Link {
     this.timer?.cancel()
     // Once both sides wanted the end, how the rest of the way was cut matters to nobody.
     if (!this.destroyed && !this.peerEnded && (!this.deaf || this.blocked)) {
-      const why = cause === undefined ? "the libp2p connection ended" : `the libp2p stream broke: ${cause.message}`
+      const why = cause === undefined ? "the libp2p stream ended early" : `the libp2p stream broke: ${cause.message}`
       this.reason = new EarshotError("ECONNRESET", why, cause)
     }
     this.onGone()
