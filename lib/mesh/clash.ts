@@ -8,7 +8,6 @@ import type { Hub } from "./hub.ts"
 import { freshId, type Identity } from "./identity.ts"
 import type { Introduction } from "./introduction.ts"
 import { report } from "./reports.ts"
-import { Kind, bare } from "./wire.ts"
 
 export class Clash implements Twins {
   private readonly hub: Hub
@@ -49,12 +48,9 @@ export class Clash implements Twins {
     hub.identity = identity
     hub.stopReporting()
     if (hub.settings.observe) hub.stopReporting = report(hub)
-    for (const member of [...hub.links.members.values()]) {
-      member.sayTaken()
-      member.tell([bare(Kind.GOODBYE)])
-      hub.links.retire(member, "goodbye")
-      hub.links.reach.found(member.id, member.endpoints)
-    }
+    const members = [...hub.links.members.values()]
+    hub.links.partFromAll()
+    for (const { id, endpoints } of members) hub.links.reach.found(id, endpoints)
     hub.finder.announce()
   }
 }

@@ -24,7 +24,9 @@ const kinds: Readonly<Record<string, Kind>> = {
   "other-network": { cure: "give all the same `network`, if they are to see each other" },
   "other-version": { cure: "update the older of the two" },
   clash: { cure: "don't copy state files between machines" },
-  full: { cure: "raise `maxLinks` on all members, or let some be leaves (`listen: []`)" },
+  full: {
+    cure: "raise `maxLinks` on all members, or leave it so: leaves hear and are heard as all others, by one more hop",
+  },
   blocked: { cure: "look for synchronous work in this process, or whether the machine sleeps" },
   "seed-unresolved": { cure: "check the name, or write its address" },
   "dns-unresolved": { cure: "check the name, and that its records are there before their members are ready" },
@@ -62,10 +64,18 @@ export function causes(hub: Hub): Cause[] {
     else if (known.count++ < MOST_NAMED) known.evidence.push(evidence)
   }
   for (const { key, evidence, cure } of noted(hub)) add(key, evidence, cure)
-  const { loop, settings } = hub
+  const { loop, settings, crowd } = hub
   const still = loop.stoodStill()
   if (still >= STILL)
     add("blocked", `this process stood still for ${(still / 1000).toFixed(1)} s within the last minute`)
+  if (crowd.leaf) {
+    const [carrier] = hub.links.linked
+    const whose = carrier === undefined ? "looks for one to carry it" : `is a leaf of ${carrier.name} (${carrier.id})`
+    add(
+      "full",
+      `there are more members than may be linked (maxLinks, ${settings.maxLinks} here), and this one ${whose}`,
+    )
+  }
   if (settings.discovery.length === 0) add("no-discovery", "nothing here looks for other members, and nobody has come")
   if (!settings.open)
     add("keeps-to-host", "this member listens and dials on its own host only, and nobody else is there")

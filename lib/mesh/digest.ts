@@ -28,7 +28,8 @@ export class Digest {
   }
 }
 
-function fnv1a(text: string): number {
+/** FNV-1a, 32 bits, over a text's UTF-8. */
+export function fnv1a(text: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)

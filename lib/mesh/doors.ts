@@ -6,13 +6,31 @@ import type { Clock, Timer } from "../clock.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
+import type { Candidate } from "./contract.ts"
 import { insist } from "./ends.ts"
-import { endpointsOf, readIntroduction, readMap, writeIntroduction, type Introduction } from "./introduction.ts"
+import {
+  endpointsOf,
+  isMemberId,
+  readIntroduction,
+  readMap,
+  writeIntroduction,
+  type Introduction,
+} from "./introduction.ts"
 import { printable } from "./printable.ts"
 import { Kind, MAJOR, bare } from "./wire.ts"
 
 /** How an attempt to link ended, for whoever dialled. */
-export type Outcome = "linked" | "duplicate" | "self" | "foreign" | "clash" | "full" | "failed"
+export type Outcome =
+  | "linked"
+  | "duplicate"
+  | "self"
+  | "foreign"
+  | "clash"
+  | "full"
+  | "crowded"
+  | "yields"
+  | "leaf"
+  | "failed"
 
 /** What is known of the live link of a pair, for the listener's decision. */
 export interface Standing {
@@ -30,14 +48,28 @@ export interface Twins {
   seek(endpoints: readonly string[]): void
 }
 
+/** What becomes of a pair when there are more members than may be linked. */
+export interface Crowding {
+  /** Links with members that listen, and those that we are making, but that with this one. */
+  countBut(id: string): Pick<Introduction, "links" | "dials">
+  /** Who is to give way, where a link of the pair would be one too many. */
+  judge(peer: Introduction): "we" | "they" | undefined
+  /** Who is to carry this one; where we have given way ourselves, who carries us. */
+  carrierOf(leaf: string): Candidate | undefined
+  /** We are to give way to it: its refusal of our dial names a carrier. */
+  ask(peer: Introduction): void
+  /** We were refused as one too many, and named a carrier. */
+  giveWay(to: Candidate | undefined, refuser: Candidate, reason: string): void
+  /** Who was asked takes nobody in, but this one may. */
+  redirect(to: Candidate): void
+}
+
 export interface DoorsOwner {
   /** What we say of ourselves, but for what belongs to one pair. */
   readonly introduction: Introduction
   standing(id: string): Standing | undefined
   /** What a hello or a welcome to this boot says of the pair: the number of a new link, how much was taken, and whether we remember it. */
-  pair(peer: Introduction): Pick<Introduction, "link" | "taken" | "met">
-  /** There are as many links with members that listen as there may be. */
-  readonly crowded: boolean
+  pair(peer: Introduction): Pick<Introduction, "link" | "taken" | "met" | "links" | "dials">
   /** An own dial to that member is under way. */
   dialling(id: string): boolean
   /** Gives up the own dial to it: it has come to us. */
@@ -53,6 +85,7 @@ export interface DoorsOwner {
   /** Somebody who knocked was turned away. */
   onTurnedAway(pipe: Pipe, reason: string, peer: Introduction): void
   readonly clash: Twins
+  readonly crowd: Crowding
   /** Things that were skipped: of a later version, or nonsense. */
   onUnknown(count: number): void
 }
@@ -82,20 +115,19 @@ const OUTCOMES: ReadonlyMap<unknown, Outcome> = new Map<unknown, Outcome>([
   ["network", "foreign"],
   ["version", "foreign"],
   ["clash", "clash"],
-  ["full", "full"],
+  ["full", "crowded"],
+  ["yields", "yields"],
+  ["leaf", "leaf"],
 ])
 
 export class Doors {
   private readonly clock: Clock
   private readonly owner: DoorsOwner
   private readonly doors = new Map<Pipe, Door>()
-  private readonly seeking: boolean
 
-  /** `seeking`: a leaf takes nobody in. */
-  constructor(clock: Clock, owner: DoorsOwner, seeking = false) {
+  constructor(clock: Clock, owner: DoorsOwner) {
     this.clock = clock
     this.owner = owner
-    this.seeking = seeking
   }
 
   get size(): number {
@@ -165,7 +197,9 @@ export class Doors {
     const misfit = this.misfit(peer)
     if (misfit !== undefined) return this.turnBack(door, "foreign", misfit.reason)
     door.as = id
-    if (owner.crowded) return this.turnBack(door, "full", "we have as many links as we may have (maxLinks)")
+    // Who knows the feature decides by our hello.
+    if (!owner.introduction.leaf && !peer.features.includes("crowd") && owner.crowd.judge(peer) !== undefined)
+      return this.turnBack(door, "full", "we have as many links as we may have (maxLinks)")
     // Whoever has our id is told by our hello which boot of it we are, and we by its refusal.
     if (peer.id !== id && !owner.onFound(door.pipe, peer))
       return this.turnBack(door, "duplicate", "there is a link already")
@@ -181,10 +215,15 @@ export class Doors {
 
   private refused(door: Door, message: Message): void {
     const { owner } = this
-    const { reason, text, endpoints } = readMap(message[1])
+    const { id, reason, text, endpoints } = readMap(message[1])
     const outcome = OUTCOMES.get(reason) ?? "failed"
+    const why = typeof text === "string" ? printable(text, 200) : "it was refused"
     const twin = outcome === "clash" ? this.read(message) : undefined
-    this.turnBack(door, outcome, typeof text === "string" ? printable(text, 200) : "it was refused")
+    this.turnBack(door, outcome, why)
+    const place = isMemberId(id) ? { id, endpoints: endpointsOf(endpoints) } : undefined
+    if (outcome === "crowded" && door.peer !== undefined)
+      owner.crowd.giveWay(place, { id: door.peer.id, endpoints: [door.pipe.address] }, why)
+    else if (outcome === "leaf" && place !== undefined) owner.crowd.redirect(place)
     if (twin?.id === owner.introduction.id && twin.id === door.as) owner.clash.meet(twin)
     if (reason === "stale" && door.as === owner.introduction.id) owner.clash.seek(endpointsOf(endpoints))
   }
@@ -193,24 +232,7 @@ export class Doors {
     const { owner } = this
     if (door.peer !== undefined) return
     door.peer = peer
-    const misfit = this.seeking ? { reason: "a leaf takes nobody in", code: "leaf" } : this.misfit(peer)
-    if (misfit !== undefined) return this.turnAway(door, misfit.code, misfit.reason)
-    if (peer.id === owner.introduction.id) {
-      this.turnAway(door, "clash", "that id is mine", owner.introduction)
-      return owner.clash.meet(peer)
-    }
-    const standing = owner.standing(peer.id)
-    if (standing !== undefined) {
-      const { endpoints } = standing
-      if (peer.epoch < standing.epoch)
-        return this.turnAway(door, "stale", "a later boot of that member is known", { endpoints })
-      if (standing.linked && peer.epoch === standing.epoch && peer.nonce !== standing.nonce)
-        return this.turnAway(door, "stale", "another member of that id is linked", { endpoints })
-      if (standing.linked && peer.epoch === standing.epoch && peer.link <= standing.linkNumber)
-        return this.turnAway(door, "duplicate", "there is a link already")
-    }
-    if (standing?.linked !== true && !peer.leaf && owner.crowded)
-      return this.turnAway(door, "full", "it has as many links as it may have (maxLinks)")
+    if (this.turnsAway(door, peer)) return
     if (!owner.dialling(peer.id)) return this.welcome(door)
     if (peer.id < owner.introduction.id) {
       owner.abandon(peer.id)
@@ -223,10 +245,45 @@ export class Doors {
       hold.cancel()
       if (this.doors.get(door.pipe) !== door) return
       if (owner.standing(peer.id)?.linked === true) this.turnAway(door, "duplicate", "there is a link already")
-      else this.welcome(door)
+      else if (!this.turnsAway(door, peer)) this.welcome(door)
     }
     const hold = this.clock.timeout(decide, HOLD)
     owner.whenDialled(peer.id, decide)
+  }
+
+  /** True: this one doesn't come in, and has been told why. */
+  private turnsAway(door: Door, peer: Introduction): boolean {
+    const { owner } = this
+    const { id, leaf } = owner.introduction
+    const refuse = (code: string, reason: string, more?: Partial<Introduction>): true => {
+      this.turnAway(door, code, reason, more)
+      return true
+    }
+    const misfit = this.misfit(peer)
+    if (misfit !== undefined) return refuse(misfit.code, misfit.reason)
+    if (peer.id === id) {
+      refuse("clash", "that id is mine", owner.introduction)
+      owner.clash.meet(peer)
+      return true
+    }
+    if (leaf) return refuse("leaf", "it is a leaf, and takes nobody in", named(owner.crowd.carrierOf(peer.id)))
+    const standing = owner.standing(peer.id)
+    if (standing !== undefined) {
+      const { endpoints } = standing
+      if (peer.epoch < standing.epoch) return refuse("stale", "a later boot of that member is known", { endpoints })
+      if (standing.linked && peer.epoch === standing.epoch && peer.nonce !== standing.nonce)
+        return refuse("stale", "another member of that id is linked", { endpoints })
+      if (standing.linked && peer.epoch === standing.epoch && peer.link <= standing.linkNumber)
+        return refuse("duplicate", "there is a link already")
+      if (standing.linked) return false
+    }
+    const yielding = peer.leaf ? undefined : owner.crowd.judge(peer)
+    if (yielding === undefined) return false
+    const reason = "there are as many links as there may be (maxLinks)"
+    if (yielding === "they") return refuse("full", reason, named(owner.crowd.carrierOf(peer.id)))
+    refuse("yields", `it gives way, for ${reason}`)
+    owner.crowd.ask(peer)
+    return true
   }
 
   private welcome(door: Door): void {
@@ -275,4 +332,9 @@ export class Doors {
     this.doors.delete(pipe)
     return door
   }
+}
+
+/** As a refusal tells it. */
+function named(candidate: Candidate | undefined): Partial<Introduction> {
+  return candidate?.id === undefined ? {} : { id: candidate.id, endpoints: candidate.endpoints }
 }

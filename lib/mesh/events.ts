@@ -46,7 +46,7 @@ export interface MeshEvents {
     readonly direction: "sent" | "received"
     readonly count: number | undefined
   }
-  /** Something was refused: a subscription beyond a limit, a link of another network. */
+  /** Something was refused: a subscription beyond a limit, a link of another network, or one beyond `maxLinks` (then we are a leaf instead). */
   denied: { readonly what: string; readonly subject?: string; readonly member?: string; readonly reason: string }
   /** Another living member has our id. */
   clash: { readonly id: string; readonly member: MemberInfo }

@@ -25,7 +25,7 @@ export class Finder implements DiscoveryHost {
   private readonly discovery: readonly Discovery[]
   private readonly network: string
   private warned = false
-  private readonly carriers = new Carriers()
+  readonly carriers: Carriers = new Carriers()
   /** Endpoints of seeds and names, of whom nobody knows yet who is there. */
   private readonly written = new Set<string>()
 
@@ -74,7 +74,7 @@ export class Finder implements DiscoveryHost {
   }
 
   get self(): Announcement {
-    const { identity, endpoints, settings } = this.hub
+    const { identity, settings, shown: endpoints } = this.hub
     return { id: identity.id, network: this.network, version: MAJOR, endpoints, open: settings.open }
   }
 
@@ -119,9 +119,10 @@ export class Finder implements DiscoveryHost {
   }
 
   private reach(id: string | undefined, endpoints: readonly string[]): void {
-    const { links, leaf } = this.hub
-    if (!leaf || links.linkedCount === 0) return links.reach.found(id, endpoints)
-    this.carriers.remember(id, endpoints)
+    const { links, leaf, crowd } = this.hub
+    // Who has given way is told whose leaf it is, and else chooses among all.
+    if (crowd.leaf || (leaf && links.linkedCount > 0)) this.carriers.remember(id, endpoints)
+    else links.reach.found(id, endpoints)
   }
 
   /** `about`: an endpoint or an id; the newest finding of each key about each is kept. */
@@ -155,6 +156,8 @@ export class Finder implements DiscoveryHost {
   onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void {
     if (outcome === "duplicate") return
     this.log("debug", `${endpoint}: ${reason}`)
+    // Who gives way says so itself.
+    if (outcome === "crowded" || outcome === "yields" || outcome === "leaf") return
     if (outcome === "self") {
       const evidence = `${endpoint}, where a member was to be, is this member itself`
       if (this.written.has(endpoint)) this.note({ key: "seed-self", evidence }, endpoint)

@@ -37,6 +37,8 @@ const RECORDS_PER_MESSAGE = 256
 /** Of others: members in a list, records in a message. */
 const MAX_LIST = 65_536
 const MAX_RECORDS = 1024
+/** Members that a leaf remembers. */
+const MAX_HEARD = 16_384
 /** Records taken from one member in so many ms. */
 const MAX_TOLD = 4096
 const TOLD_EVERY = 60_000
@@ -45,6 +47,8 @@ export class Gossip {
   private readonly clock: Clock
   private readonly owner: GossipOwner
   private timer: Timer | undefined
+  /** A leaf's: whom its carrier is linked with, by id. */
+  readonly heard: Map<string, PeerRecord> = new Map()
   private readonly told = new WeakMap<Member, { since: number; count: number }>()
 
   constructor(clock: Clock, owner: GossipOwner) {
@@ -76,9 +80,13 @@ export class Gossip {
 
   onMembers(member: Member, flags: number, body: Uint8Array | undefined): void {
     const theirs = new Map<unknown, unknown>(read(body, MAX_LIST).filter(Array.isArray) as [unknown, unknown][])
+    // Only one carries a leaf, and it lists all.
+    if (this.owner.self.leaf)
+      for (const id of this.heard.keys()) if (id === member.id || !theirs.has(id)) this.heard.delete(id)
     const lacking: PeerRecord[] = []
     for (const record of this.records())
-      if (record.id !== member.id && !(Number(theirs.get(record.id)) >= record.epoch)) lacking.push(record)
+      if (record.id !== member.id && !this.heard.has(record.id) && !(Number(theirs.get(record.id)) >= record.epoch))
+        lacking.push(record)
     for (let i = 0; i < lacking.length; i += RECORDS_PER_MESSAGE)
       member.tell([bare(Kind.RECORDS), msgpack.encode(lacking.slice(i, i + RECORDS_PER_MESSAGE))])
     if (flags & ANSWER) this.list(member, false)
@@ -90,8 +98,11 @@ export class Gossip {
       const { id, epoch, endpoints, advertised } = Object(each) as Partial<Record<keyof PeerRecord, unknown>>
       const usable = endpointsOf(endpoints)
       if (!isMemberId(id) || usable.length === 0 || !this.mayTell(member)) skipped++
-      else
-        this.owner.onRecord({ id, epoch: Number(epoch) || 0, endpoints: usable, advertised: Number(advertised) || 0 })
+      else {
+        const record = { id, epoch: Number(epoch) || 0, endpoints: usable, advertised: Number(advertised) || 0 }
+        if (this.owner.self.leaf && id !== member.id && this.heard.size < MAX_HEARD) this.heard.set(id, record)
+        this.owner.onRecord(record)
+      }
     }
     if (skipped > 0) this.owner.onUnknown(skipped)
   }
@@ -122,6 +133,7 @@ export class Gossip {
       const { id, epoch, endpoints, advertised, leaf } = record
       if (!leaf && endpoints.length > 0) yield { id, epoch, endpoints, advertised }
     }
+    if (self.leaf) yield* this.heard.values()
   }
 
   /** Of whom we know. */

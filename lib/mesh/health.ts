@@ -3,10 +3,11 @@ import type { Hub } from "./hub.ts"
 
 /**
  * Why a member is not ready, or not at its best: `closed`, `draining` (it takes no new work) and `settling` (members found at
- * first are not linked yet) make it not ready; `blocked` (the event loop stood still for a second or more within the last ten)
- * and `alone` (no other member is linked) do not.
+ * first are not linked yet) make it not ready; `blocked` (the event loop stood still for a second or more within the last ten),
+ * `alone` (no other member is linked) and `crowded` (there are more members than `maxLinks` allows, and this one is a leaf of one
+ * of them until there is room) do not.
  */
-export type HealthReason = "closed" | "draining" | "settling" | "blocked" | "alone"
+export type HealthReason = "closed" | "draining" | "settling" | "blocked" | "alone" | "crowded"
 
 /** What `mesh.health()` gives. */
 export interface MeshHealth {
@@ -24,12 +25,13 @@ export interface MeshHealth {
 const STILL = 1000
 const TOLD = 10_000
 
-export function healthOf({ closed, draining, settled, links, loop }: Hub): MeshHealth {
+export function healthOf({ closed, draining, settled, links, loop, crowd }: Hub): MeshHealth {
   const reasons: HealthReason[] = []
   if (closed) reasons.push("closed")
   if (draining && !closed) reasons.push("draining")
   if (!settled) reasons.push("settling")
   if (loop.stoodStill(TOLD) >= STILL) reasons.push("blocked")
   if (links.linkedCount === 0 && !closed) reasons.push("alone")
+  if (crowd.leaf) reasons.push("crowded")
   return { version: 1, live: !closed, ready: settled && !closed && !draining, draining, reasons }
 }

@@ -13,6 +13,7 @@ import type { ContentContext } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Platform } from "./contract.ts"
 import { Counters } from "./counters.ts"
+import { Crowd } from "./crowd.ts"
 import { hintOf } from "./diagnose.ts"
 import { dispatch } from "./dispatch.ts"
 import type { Outcome } from "./doors.ts"
@@ -43,6 +44,10 @@ import { Subscriptions } from "./subscriptions.ts"
 import { Syncs } from "./syncs.ts"
 import { Kind, bare } from "./wire.ts"
 
+/** As `maxLinks` travels where there is no limit. */
+const MOST_LINKS = 0xffff_ffff
+const NOWHERE: readonly string[] = []
+
 export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner, OwnLoad {
   readonly clock: Clock
   readonly settings: MeshSettings
@@ -71,6 +76,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
   readonly finder: Finder
   readonly whereabouts: Whereabouts
   readonly clash: Clash = new Clash(this)
+  readonly crowd: Crowd = new Crowd(this)
   identity: Identity
   endpoints: readonly string[] = []
   meta: Readonly<Record<string, unknown>>
@@ -153,19 +159,32 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     return { id: identity.id, name: settings.name, endpoints, meta, rtt: 0, leaf: this.leaf, leaves: 0 }
   }
 
+  /** We listen nowhere, or have given way and take nobody in. */
   get leaf(): boolean {
-    return this.settings.listen.length === 0
+    return this.settings.listen.length === 0 || this.crowd.leaf
+  }
+
+  /** Where others may dial us. */
+  get shown(): readonly string[] {
+    return this.leaf ? NOWHERE : this.endpoints
   }
 
   /** Made anew when something of it has changed: it is asked for again and again. */
   get introduction(): Introduction {
-    const { identity, settings, endpoints, meta, leaf, relay, introduced } = this
+    const { identity, settings, shown: endpoints, meta, leaf, relay, introduced } = this
     const { size: leaves } = relay
     const advertised = leaf ? 0 : settings.advertise.length
     if (introduced?.endpoints === endpoints && introduced.meta === meta && introduced.leaves === leaves)
-      if (introduced.id === identity.id) return introduced
+      if (introduced.leaf === leaf && introduced.id === identity.id) return introduced
     const { name, network } = settings
-    const pair = { link: 0, taken: 0, met: false }
+    const pair = {
+      link: 0,
+      taken: 0,
+      met: false,
+      links: 0,
+      dials: 0,
+      maxLinks: Math.min(settings.maxLinks, MOST_LINKS),
+    }
     const about = { name, network, endpoints, advertised, meta, leaf, leaves }
     return (this.introduced = { ...identity, ...about, ...pair, version: VERSION, features: FEATURES })
   }
@@ -173,7 +192,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
   // --- Settling, groups, losses ---
 
   get calm(): boolean {
-    if (!this.links.reach.idle || this.links.knocking > 0) return false
+    if (this.crowd.seeking || !this.links.reach.idle || this.links.knocking > 0) return false
     for (const member of this.links.linked) if (!member.known) return false
     return true
   }
@@ -242,6 +261,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     if (member.leaf) this.links.tellUpdate(false)
     this.sampling.greet(member)
     this.loads.greet(member)
+    this.crowd.onLinked()
     this.onRoom(member)
   }
 
@@ -253,7 +273,8 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     this.sampling.onUnlinked(member)
     this.outgoing.onUnlinked(member)
     this.asking.onUnlinked(member)
-    if (this.leaf) this.finder.onAlone()
+    if (this.crowd.leaf) this.crowd.onAlone()
+    else if (this.leaf) this.finder.onAlone()
     this.whereabouts.look()
     this.finder.nudge()
     this.settling?.look()
@@ -353,6 +374,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     this.interest.close()
     this.relay.close()
     this.whereabouts.stop()
+    this.crowd.close()
     await Promise.all([this.finder.stop(), this.links.close(linger)])
     this.counters.close()
     this.clock.release()

@@ -22,6 +22,10 @@ export interface Introduction {
   /** How many leaves it carries. */
   readonly leaves: number
   readonly epoch: number
+  /** In HELLO: links with members that listen that it has, and is making, this one not among them; and how many it may have. */
+  readonly links: number
+  readonly dials: number
+  readonly maxLinks: number
   /** HELLO: one higher than any the dialler has seen for this pair. WELCOME: the same. */
   readonly link: number
   /** Counted messages taken from the other side since these two boots met. */
@@ -35,13 +39,15 @@ export interface Introduction {
 }
 
 /** Optional parts of the protocol that this code has. A feature is used on a link when both name it. */
-export const FEATURES: readonly string[] = ["replay", "groups", "gossip", "suspect", "sample", "brief"]
+export const FEATURES: readonly string[] = ["replay", "groups", "gossip", "suspect", "sample", "brief", "crowd"]
 
 export const VERSION: readonly [number, number] = [MAJOR, MINOR]
 
 /** What an introduction may have; whatever else is in it is of a later version. */
 export const FIELDS: ReadonlySet<string> = new Set(
-  "id nonce network version features name endpoints advertised meta leaf leaves epoch link taken met wall".split(" "),
+  "id nonce network version features name endpoints advertised meta leaf leaves links dials maxLinks epoch link taken met wall".split(
+    " ",
+  ),
 )
 const ID = /^[\x21-\x7e]{1,64}$/
 const ENDPOINT = /^[a-z][a-z0-9+.-]*:\/\/./
@@ -98,6 +104,9 @@ function introductionOf(map: Readonly<Record<string, unknown>>, onUnknown: (coun
     meta: meta ?? {},
     leaf: map["leaf"] === true,
     leaves: count(map["leaves"]),
+    links: count(map["links"]),
+    dials: count(map["dials"]),
+    maxLinks: isCount(map["maxLinks"]) ? map["maxLinks"] : Infinity,
     epoch: count(map["epoch"]),
     link: count(map["link"]),
     taken: count(map["taken"]),

@@ -1,7 +1,7 @@
 /** What comes of links: who is there, and what they send. All synchronous. */
 import type { Message } from "../contract.ts"
 import type { Codecs } from "./codecs.ts"
-import type { Outcome, Twins } from "./doors.ts"
+import type { Crowding, Outcome, Twins } from "./doors.ts"
 import type { Introduction } from "./introduction.ts"
 import type { PeerRecord } from "./gossip.ts"
 import type { Member } from "./member.ts"
@@ -11,7 +11,7 @@ export interface LinksOwner {
   /** As it is now; what belongs to one pair is left 0. */
   readonly introduction: Introduction
   readonly codecs: Codecs
-  readonly settings: Pick<MeshSettings, "replay" | "maxLinks">
+  readonly settings: Pick<MeshSettings, "replay">
   allowed(endpoint: string): boolean
   /** A member is linked. `resumed`: the same boot as before, whose interest is still known. */
   onLinked(member: Member, resumed: boolean): void
@@ -37,6 +37,7 @@ export interface LinksOwner {
   /** For the event `error`. */
   fail(error: unknown): void
   readonly clash: Twins
+  readonly crowd: Crowding
   /** Somebody is said to be alive there. */
   onRecord(record: PeerRecord): void
   /** Things that were skipped: of a later version of the protocol, or nonsense. */

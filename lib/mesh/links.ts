@@ -9,7 +9,7 @@ import type { Transports } from "../endpoint.ts"
 import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
 import { control, isControl } from "./control.ts"
-import { Doors, type DoorsOwner, type Outcome, type Standing, type Twins } from "./doors.ts"
+import { Doors, type Crowding, type DoorsOwner, type Outcome, type Standing, type Twins } from "./doors.ts"
 import { Ends, type Bound, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
@@ -69,11 +69,6 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     return this.byPipe.size
   }
 
-  get crowded(): boolean {
-    const most = this.owner.settings.maxLinks
-    return this.byPipe.size >= most && [...this.byPipe.values()].filter(({ leaf }) => !leaf).length >= most
-  }
-
   /** Connections that are not links yet. */
   get knocking(): number {
     return this.doors.size
@@ -112,6 +107,15 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     for (const { member, lost } of untaken) {
       const { count, bytes } = lost()
       if (count > 0) owner.onUntaken(member, "closed", count, bytes)
+    }
+  }
+
+  /** Says goodbye to everybody, to link anew as somebody else. */
+  partFromAll(): void {
+    for (const member of [...this.members.values()]) {
+      member.sayTaken()
+      member.tell([bare(Kind.GOODBYE)])
+      this.retire(member, "goodbye")
     }
   }
 
@@ -195,11 +199,11 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     return this.members.get(id)
   }
 
-  pair({ id, nonce }: Introduction): Pick<Introduction, "link" | "taken" | "met"> {
+  pair({ id, nonce }: Introduction): Pick<Introduction, "link" | "taken" | "met" | "links" | "dials"> {
     const member = this.members.get(id)
     // An ASK says no epoch, and needs none: each boot draws its nonce.
     const met = member !== undefined && nonce !== "" && member.nonce === nonce
-    return { link: (member?.linkNumber ?? 0) + 1, taken: met ? member.taken : 0, met }
+    return { link: (member?.linkNumber ?? 0) + 1, taken: met ? member.taken : 0, met, ...this.crowd.countBut(id) }
   }
 
   dialling(id: string): boolean {
@@ -268,6 +272,10 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   get clash(): Twins {
     return this.owner.clash
+  }
+
+  get crowd(): Crowding {
+    return this.owner.crowd
   }
 
   onUnknown(count: number): void {

@@ -82,7 +82,7 @@ export class Mesh {
     return this.hub.settings.name
   }
 
-  /** Where this member can be dialled, as it stands: any of them can be a seed. Empty for a leaf. */
+  /** Where this member can be dialled, as it stands: any of them can be a seed. Empty where it listens nowhere. */
   get endpoints(): readonly string[] {
     return this.hub.endpoints
   }

@@ -23,7 +23,10 @@ export interface MeshOptions {
   readonly meta?: Readonly<Record<string, unknown>> | undefined
   /** A file that keeps identity and last good addresses. Default: none is written; `EARSHOT_STATE`. */
   readonly state?: string | undefined
-  /** Links with members that listen. Who would be one more is refused, here and there: see the event `denied`. Default 128. */
+  /**
+   * Links with members that listen. Who would be one too many joins as a leaf of one of them (event `denied`, `crowded` in
+   * `health()`), and is a full member again when there is room. Give all the same. Default 128.
+   */
   readonly maxLinks?: number | undefined
   /** ms until publishing begins at the latest. Default 1,000. */
   readonly settle?: number | undefined

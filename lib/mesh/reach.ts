@@ -131,6 +131,13 @@ export class Reach {
     return this.byMember.size > 0
   }
 
+  /** Members that a connection leads to and that are not linked yet, but this one. */
+  leadingBut(id: string): number {
+    let count = 0
+    for (const each of this.byMember.keys()) if (each !== id && !this.owner.settled(each)) count++
+    return count
+  }
+
   dialling(id: string): boolean {
     return this.byMember.has(id)
   }
@@ -167,7 +174,7 @@ export class Reach {
 
   /** What became of a connection of ours. */
   over(connection: unknown, outcome: Outcome, endpoint: string): void {
-    if (outcome === "foreign" || outcome === "self" || outcome === "full") {
+    if (outcome === "foreign" || outcome === "self" || outcome === "full" || outcome === "leaf") {
       if (this.bans.size >= MAX_BANS) this.bans.delete(this.bans.keys().next().value!)
       this.bans.set(endpoint, this.clock.now() + BAN)
     }
@@ -189,13 +196,22 @@ export class Reach {
 
   stop(): void {
     this.stopped = true
+    this.clear()
+  }
+
+  /** Gives up everybody, also who is answering just now. */
+  clear(): void {
     this.waiting.clear()
+    this.expected.clear()
+    this.bans.clear()
     for (const target of this.targets.values()) {
       target.timer?.cancel()
-      if (target.attempt !== undefined) this.finish(target.attempt)
+      const { attempt } = target
+      if (attempt === undefined) continue
+      if (attempt.winner !== undefined && !this.stopped) this.drop(attempt, attempt.winner)
+      this.finish(attempt)
     }
     this.targets.clear()
-    this.expected.clear()
   }
 
   private usable(endpoint: string): boolean {

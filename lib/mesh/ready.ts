@@ -13,12 +13,17 @@ export interface ReadyConditions {
   readonly timeout?: number | undefined
 }
 
+/** `members` may change while it is waited. */
+type Conditions = Omit<ReadyConditions, "members"> & { readonly members?: number | undefined | (() => number) }
+
 /** Resolves when all of it is true. Rejects TIMEOUT, or EBADF when the mesh is closed. */
-export function ready(hub: Hub, { members = 0, subject, timeout = 10_000 }: ReadyConditions): Promise<void> {
+export function ready(hub: Hub, { members: wanted = 0, subject, timeout = 10_000 }: Conditions): Promise<void> {
   hub.checkOpen()
   if (!(timeout >= 0)) throw new EarshotError("EINVAL", "timeout is a number of milliseconds")
   if (subject !== undefined) hub.routes.of(subject)
+  const count = typeof wanted === "function" ? wanted : (): number => wanted
   const met = (): boolean => {
+    const members = count()
     if (members === 0 && subject === undefined) return hub.settled
     let known = 0
     for (const member of hub.links.linked) if (member.known) known++
@@ -41,7 +46,7 @@ export function ready(hub: Hub, { members = 0, subject, timeout = 10_000 }: Read
     const explain = (): string => {
       const { hint } = hub
       const linked = `${hub.links.linkedCount} members are linked`
-      const wanted = subject === undefined ? `${members} were to be` : `nobody takes ${subject}`
+      const wanted = subject === undefined ? `${count()} were to be` : `nobody takes ${subject}`
       return `not ready within ${timeout} ms: ${linked}, ${wanted}${hint === undefined ? "" : `; ${hint}`}`
     }
   }).finally(() => clock.release())

@@ -11,6 +11,8 @@ export interface MeshStats {
   readonly version: 1
   readonly id: string
   readonly name: string
+  /** It has one link, to the member that carries it: it listens nowhere, or there are more members than `maxLinks` allows. */
+  readonly leaf: boolean
   /** ms since 1970, on this member's clock. */
   readonly time: number
   /** ms since `join`. */
@@ -83,6 +85,7 @@ export function statsOf(hub: Hub): MeshStats {
     version: 1,
     id: identity.id,
     name: settings.name,
+    leaf: hub.leaf,
     time: clock.wall(),
     uptime: clock.now() - hub.began,
     published: outgoing.published,

@@ -9,6 +9,7 @@ import type { Ambient, Platform } from "./contract.ts"
 import { freshId } from "./identity.ts"
 import { Mesh } from "./mesh.ts"
 import type { MeshOptions } from "./options.ts"
+import { ready } from "./ready.ts"
 import { Cables, type Latency } from "./test-cables.ts"
 import { Board } from "./test-discovery.ts"
 import { TestStates } from "./test-states.ts"
@@ -40,6 +41,15 @@ export interface Harm {
 class TestMember extends Mesh {
   static join(options: MeshOptions, platform: Platform, transports: Transports): Promise<Mesh> {
     return Mesh.start((hub, state) => new TestMember(hub, state), options, platform, transports)
+  }
+
+  get leaf(): boolean {
+    return this.hub.leaf
+  }
+
+  /** Resolves when it is linked with as many as that says then. */
+  linked(count: () => number): Promise<void> {
+    return ready(this.hub, { members: count })
   }
 }
 
@@ -163,19 +173,18 @@ export class TestMesh<Name extends string = string> {
     throw new EarshotError("EINVAL", `this net has no member ${JSON.stringify(name)}`)
   }
 
-  private get living(): [string, Mesh][] {
-    return Object.entries<Mesh>(this.mesh).filter(([, { closed }]) => !closed)
+  private get living(): [string, TestMember][] {
+    return Object.entries(this.mesh as unknown as Record<string, TestMember>).filter(([, { closed }]) => !closed)
   }
 
   private async link(): Promise<void> {
     const { living, cables } = this
-    const isLeaf = (member: Mesh): boolean => member.endpoints.length === 0
-    // A leaf has one link; all others have one to each other.
-    const linksOf = (name: string, member: Mesh): number => {
-      const others = living.filter(([other, each]) => other !== name && !isLeaf(each) && cables.joined(name, other))
-      return isLeaf(member) ? Math.min(1, others.length) : others.length
+    // A leaf has one link; all others have one to each other. Who gives way (`maxLinks`) is found out meanwhile.
+    const linksOf = (name: string, member: TestMember): number => {
+      const others = living.filter(([other, each]) => other !== name && !each.leaf && cables.joined(name, other))
+      return member.leaf ? Math.min(1, others.length) : others.length
     }
-    await Promise.all(living.map(([name, member]) => member.ready({ members: linksOf(name, member) })))
+    await Promise.all(living.map(([name, member]) => member.linked(() => linksOf(name, member))))
     await Promise.all(living.map(([, member]) => member.flush()))
   }
 

@@ -475,22 +475,3 @@ t.test("whatever befalls the network: each message once, in order, and in the en
     }
   }
 })
-
-t.test("maxLinks: who would be one too many is refused here or there, and told so; leaves don't count", async (t) => {
-  const told: Promise<string>[] = []
-  await using net = await testMesh(["a", "b", "c"], { member: { maxLinks: 2 } })
-  for (const mesh of Object.values<Mesh>(net.mesh))
-    told.push(new Promise((resolve) => mesh.once("denied", ({ what, reason }) => resolve(`${what}: ${reason}`))))
-  // It waits for three, and there is room for none.
-  const fourth = net.join("d").then(
-    () => "linked",
-    (error: Error) => error.message,
-  )
-  t.match(await Promise.race(told), /^link: .*maxLinks/)
-  t.match(await fourth, /maxLinks/, "the one that is too many is told why")
-  await net.kill("d")
-  const leaf = await net.join("leaf", { listen: [] })
-  await leaf.ready({ members: 1 })
-  const { a, b, c } = net.mesh
-  t.equal(a.members.size + b.members.size + c.members.size, 7)
-})
