@@ -131,7 +131,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     }
     whereabouts.start()
     if (settings.observe) this.stopReporting = report(this)
-    this.unwatch = platform.watch?.({ end: () => links.part(), wake: () => links.doubt() })
+    this.unwatch = platform.watch?.({ end: () => links.part(), wake: () => this.onMoved(false) })
     this.finder.start(known)
     this.settling = new Settling(this.clock, this, this.finder.rounds, settings.settle)
   }
@@ -247,6 +247,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
       this.finder.announce()
     }
     this.links.doubt()
+    this.finder.nudge()
   }
 
   allowed(endpoint: string): boolean {

@@ -13,7 +13,7 @@ export interface ReachOwner {
   dial(endpoint: string): Connection
   /** There is a link to it, or it is us. */
   settled(id: string): boolean
-  readonly self: { readonly id: string }
+  readonly self: { readonly id: string; readonly leaf: boolean }
   /** May this endpoint be dialled: is it near enough for a private mesh? */
   allowed(endpoint: string): boolean
   /** An attempt failed, for `diagnose()`. */
@@ -29,6 +29,9 @@ const STAGGER = 250
 /** ms to wait before another attempt: a random time up to the first, doubled with each failure up to the second. */
 const FIRST_PAUSE = 100
 const LONGEST_PAUSE = 2000
+/** The same for a leaf: thousands may have lost one carrier. */
+const LEAF_FIRST_PAUSE = 250
+const LEAF_LONGEST_PAUSE = 5000
 /**
  * Members dialled at a time. Few: where many members of one machine find each other at once, more of them only make each
  * other wait, until none is done in time and all begin anew.
@@ -235,7 +238,9 @@ export class Reach {
     let target = this.targets.get(key)
     if (target === undefined) {
       if (this.targets.size >= MAX_TARGETS) this.makeRoom()
-      const backoff = new Backoff(clock, FIRST_PAUSE, LONGEST_PAUSE, true)
+      const backoff = this.owner.self.leaf
+        ? new Backoff(clock, LEAF_FIRST_PAUSE, LEAF_LONGEST_PAUSE, true)
+        : new Backoff(clock, FIRST_PAUSE, LONGEST_PAUSE, true)
       target = { key, id, endpoints, backoff, heard: clock.now(), timer: undefined, attempt: undefined }
       this.targets.set(key, target)
     } else target.endpoints = [...new Set([...endpoints, ...target.endpoints])].slice(0, MAX_ENDPOINTS)

@@ -21,7 +21,7 @@ function tcp(list: readonly string[], port = 4101): string[] {
 
 t.test("seeds are told at once, often while nobody is linked, seldom after", async (t) => {
   const clock = virtualClock()
-  const host = new TestHost({}, clock)
+  const host = new TestHost({ endpoints: ["tcp://127.0.0.1:4100"] }, clock)
   const wanted = ["tcp://10.0.0.5:4101", "ws://example.org:8080/earshot"]
   const found = tidyDiscovery(t, seeds(...wanted))
   await found.start(host)
@@ -61,7 +61,7 @@ t.test("what is no endpoint is refused at once", async (t) => {
 
 t.test("a seed's host name stands for all its addresses; those of WebSockets and addresses stay", async (t) => {
   const clock = virtualClock()
-  const host = new TestHost({}, clock)
+  const host = new TestHost({ endpoints: ["tcp://127.0.0.1:4100"] }, clock)
   let now: string[] | undefined = ["10.0.0.1", "fd00::1"]
   const asked: string[] = []
   const resolve = async (name: string): Promise<string[]> => {

@@ -1,6 +1,7 @@
 // Leaves and the members that carry them: one hop and no more, groups, requests, losses, and what everybody is told of it.
 import t from "tap"
 import type { Mesh } from "../../lib/mesh/mesh.ts"
+import { seeds } from "../../lib/mesh/discovery/seeds.ts"
 import { testMesh, type TestMesh, type TestMeshOptions } from "../../lib/mesh/testing.ts"
 import type { Interest } from "../../lib/mesh/interest.ts"
 import type { Hub } from "../../lib/mesh/hub.ts"
@@ -255,6 +256,44 @@ t.test("a short loss of its link costs a leaf nothing, and nothing comes twice",
   )
   t.strictSame(said, ["0 away", "1 away", "2 away"])
   t.strictSame(gaps, [])
+})
+
+t.test("a leaf that is alone asks again after a random time that grows, and at once when it is nudged", async (t) => {
+  const net = await testMesh(["r"], { ...options, clock: "virtual", seed: 3 })
+  t.teardown(() => net.close())
+  const leaf = await net.join("l", { discovery: [seeds(net.mesh.r.endpoints[0]!)] })
+  t.equal(carrierOf(net, "l"), "r")
+  const hub = hubOf(leaf)
+  const { finder, links } = hub
+  const asked: number[] = []
+  const found = finder.found.bind(finder)
+  finder.found = (candidate) => {
+    asked.push(net.clock.now())
+    found(candidate)
+  }
+  const dialled: number[] = []
+  const dial = links.dial.bind(links)
+  links.dial = (endpoint) => {
+    dialled.push(net.clock.now())
+    return dial(endpoint)
+  }
+  const lost = net.clock.now()
+  net.cut("l", "r")
+  await net.advance(120_000)
+  for (const [what, times] of Object.entries({ asked, dialled })) {
+    t.ok(times[0]! - lost <= 250, `${what} at once`)
+    const pauses = times.map((at, i) => at - (times[i - 1] ?? lost)).slice(6)
+    t.ok(Math.max(...pauses) <= 5000, `the longest is ${Math.max(...pauses)} ms`)
+    t.ok(pauses.some((ms) => ms > 2500) && pauses.some((ms) => ms < 2500), "they are random")
+  }
+  t.ok(asked.length < 100 && asked.length > 25, `asked ${asked.length} times in two minutes`)
+  const before = asked.length
+  hub.onMoved(false)
+  await net.advance(100)
+  t.equal(asked.length, before + 1, "nudged, it asks at once")
+  net.heal()
+  await net.advance(5500)
+  t.equal(carrierOf(net, "l"), "r")
 })
 
 t.test("a leaf whose link is lost is asked nothing and given no work", async (t) => {

@@ -1,4 +1,5 @@
 /** A discovery that asks the same questions again and again: what `seeds()` and `dns()` have in common. */
+import { Backoff } from "../../backoff.ts"
 import type { Timer } from "../../clock.ts"
 import type { Candidate, Discovery, DiscoveryHost, Finding } from "../contract.ts"
 
@@ -6,6 +7,9 @@ import type { Candidate, Discovery, DiscoveryHost, Finding } from "../contract.t
 const LONELY = 500
 const AT_LEAST = 4000
 const AT_MOST = 5000
+/** For a leaf that is alone: a random time up to the first, doubled each time up to the second. Thousands may have lost one carrier. */
+const LEAF_FIRST = 250
+const LEAF_LONGEST = 5000
 
 /** ms that the first round may take before `start` resolves without it; its answers count all the same. */
 const FIRST_ROUND = 1000
@@ -26,12 +30,13 @@ export interface Question {
   finding(error: unknown): Finding
 }
 
-/** Asks all questions every 4 to 5 s, every 500 ms while nobody is linked, and at once when nudged. */
+/** Asks all questions every 4 to 5 s, sooner while nobody is linked, and at once when nudged. */
 export class Asking implements Discovery {
   readonly name: string
   private readonly questions: readonly Question[]
   private readonly open = new Set<Question>()
   private host: DiscoveryHost | undefined
+  private backoff: Backoff | undefined
   private timer: Timer | undefined
   private last = -Infinity
 
@@ -55,6 +60,7 @@ export class Asking implements Discovery {
     const { host } = this
     if (host === undefined) return
     this.timer?.cancel()
+    this.backoff?.reset()
     const wait = this.last + SOON - host.clock.now()
     if (wait <= 0) void this.round()
     else this.timer = host.clock.timeout(() => void this.round(), wait)
@@ -70,10 +76,19 @@ export class Asking implements Discovery {
     const { host } = this
     if (host === undefined) return
     this.last = host.clock.now()
-    const wait = host.linked === 0 ? LONELY : AT_LEAST + host.clock.random() * (AT_MOST - AT_LEAST)
     this.timer?.cancel()
-    this.timer = host.clock.timeout(() => void this.round(), wait)
+    this.timer = host.clock.timeout(() => void this.round(), this.pause(host))
     await Promise.all(this.questions.filter((question) => !this.open.has(question)).map((one) => this.ask(one)))
+  }
+
+  private pause({ clock, linked, self }: DiscoveryHost): number {
+    if (linked > 0) {
+      this.backoff = undefined
+      return AT_LEAST + clock.random() * (AT_MOST - AT_LEAST)
+    }
+    if (self.endpoints.length > 0) return LONELY
+    this.backoff ??= new Backoff(clock, LEAF_FIRST, LEAF_LONGEST, true)
+    return Math.max(SOON, this.backoff.next(false))
   }
 
   private async ask(question: Question): Promise<void> {

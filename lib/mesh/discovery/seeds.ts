@@ -12,7 +12,7 @@ export type ResolveName = (host: string) => Promise<readonly string[]>
  * of a member's endpoints can be a seed. Tried again for as long as the mesh lives.
  *
  * On Node the host name of a `tcp://` endpoint stands for all its addresses, each perhaps a member of its own; it is looked up
- * again every 5 s, and every 500 ms while nobody is linked. Names in `ws://` and `wss://` stay as they are, since servers and
+ * again every 5 s, and every 500 ms while nobody is linked (by a leaf after up to 250 ms, doubled up to 5 s). Names in `ws://` and `wss://` stay as they are, since servers and
  * certificates go by them. Throws EINVAL for what is no endpoint.
  */
 export function seeds(...endpoints: string[]): Discovery {
