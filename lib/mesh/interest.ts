@@ -94,6 +94,8 @@ export class OwnInterest {
   private readonly wanted = new Map<string, Wanted>()
   private readonly digest = new Digest()
   private changes: Op[] = []
+  /** All of it, as a new link is told; made when it is asked for. */
+  private table: readonly Message[] | undefined
   private proof: Timer | undefined
 
   /** `wishes`: where our own are put. `tellAll`: to whom this interest is announced. */
@@ -154,10 +156,8 @@ export class OwnInterest {
 
   /** All of it, from the start, to its barrier. */
   resend(member: Member): void {
-    member.tell([bare(Kind.INTEREST, RESET), msgpack.encode([])])
-    const ops = [...this.wanted.values()].map(({ wish, told }) => opOf(1, wish, told))
-    for (const message of encodeOps(ops)) member.tell(message)
-    member.tell([bare(Kind.BARRIER)])
+    this.table ??= encodeTable([...this.wanted.values()].map(({ wish, told }) => opOf(1, wish, told)))
+    for (const message of this.table) member.tell(message)
   }
 
   /** Nobody is told anything any more. */
@@ -189,6 +189,7 @@ export class OwnInterest {
     const weight = wish.queue === undefined ? Math.min(1, behind) : roughly(behind)
     if (weight === told) return
     known.told = weight
+    this.table = undefined
     const key = keyOf(wish)
     if (weight === 0) this.wanted.delete(key)
     if (told === 0 || weight === 0) this.digest.change(key, weight === 0 ? -1 : 1)
@@ -211,6 +212,12 @@ export function encodeOps(ops: readonly Op[]): Message[] {
   for (let i = 0; i < ops.length; i += OPS_PER_MESSAGE)
     messages.push([bare(Kind.INTEREST), msgpack.encode(ops.slice(i, i + OPS_PER_MESSAGE))])
   return messages
+}
+
+/** A whole table, to its barrier: it takes the place of any before. */
+export function encodeTable(ops: readonly Op[]): Message[] {
+  const [first, ...rest] = encodeOps(ops)
+  return [[bare(Kind.INTEREST, RESET), first?.[1] ?? msgpack.encode([])], ...rest, [bare(Kind.BARRIER)]]
 }
 
 /** What came of an INTEREST. */

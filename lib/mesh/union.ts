@@ -5,11 +5,21 @@
 import type { Clock, Timer } from "../clock.ts"
 import type { Message } from "../contract.ts"
 import { Digest } from "./digest.ts"
-import { DIGEST_EVERY, encodeOps, keyOf, opOf, roughly, type Interest, type Op, type Wish } from "./interest.ts"
+import {
+  DIGEST_EVERY,
+  encodeOps,
+  encodeTable,
+  keyOf,
+  opOf,
+  roughly,
+  type Interest,
+  type Op,
+  type Wish,
+} from "./interest.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
 import type { Party } from "./routes.ts"
-import { Kind, RESET, bare } from "./wire.ts"
+import { Kind, bare } from "./wire.ts"
 
 /** One subject, group and purpose, and who wants it with which weight. */
 interface Entry {
@@ -64,9 +74,7 @@ export class Union {
       else alone.change(key, 1)
     }
     this.leaves.set(leaf, alone)
-    leaf.tell([bare(Kind.INTEREST, RESET), msgpack.encode([])])
-    for (const message of encodeOps(ops)) leaf.tell(message)
-    leaf.tell([bare(Kind.BARRIER)])
+    for (const message of encodeTable(ops)) leaf.tell(message)
   }
 
   forget(leaf: Member): void {
