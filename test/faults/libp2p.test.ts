@@ -9,6 +9,7 @@ import { Pull, Push, type Place } from "../../lib/index.ts"
 import { libp2p } from "../../transports/libp2p.ts"
 import { command, greeting, ready } from "../support/bytes.ts"
 import { createNode } from "../support/libp2p.ts"
+import { dice } from "../transports/recorder.ts"
 import { event, events, tidy, until, within } from "../support/sockets.ts"
 
 async function nodes(t: Test, listen?: string[]): Promise<[Libp2p, Libp2p]> {
@@ -99,6 +100,100 @@ t.test("connections that die again and again, from either side, at any moment", 
   const order = got.filter((n, i) => i > 0 && n <= got[i - 1]!)
   t.strictSame(order, [], "in order, none twice")
   t.ok(got.length > 1000, `${got.length} of 3001 arrived: what a connection has under way ends with it`)
+})
+
+t.test("a reader much slower than its senders loses nothing, and little waits for it", async (t) => {
+  const [near, far] = await nodes(t)
+  const pull = tidy(t, new Pull({ receiveHighWaterMark: 5, receiveTimeout: 10_000 }))
+  await pull.bind(at(far, "#*"))
+  const pushes = [1, 2].map(() => tidy(t, new Push({ ...pushing, sendHighWaterMark: 5 })))
+  const lost = pushes.flatMap((push) => events(push, "disconnect"))
+  for (const push of pushes) await push.connect(at(near, pull.lastEndpoint!))
+  const count = 600
+  const sent = pushes.map(async (push, from) => {
+    for (let n = 0; n < count; n++) {
+      const body = Buffer.alloc(30_000)
+      body.writeUInt32BE(from)
+      body.writeUInt32BE(n, 4)
+      await push.send(body)
+    }
+  })
+  const next = [0, 0]
+  let waiting = 0
+  for (let n = 0; n < count * 2; n++) {
+    const [body] = await pull.receive()
+    const from = body!.readUInt32BE()
+    if (body!.readUInt32BE(4) !== next[from]!++) t.fail(`message ${n} is out of order`)
+    const streams = far.getConnections().flatMap((connection) => connection.streams)
+    waiting = Math.max(waiting, ...streams.map((stream) => stream.readBufferLength))
+    // Each in a turn of its own, so that it stops and goes all the time.
+    if (n % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  await Promise.all(sent)
+  t.strictSame(next, [count, count])
+  t.strictSame(lost, [])
+  t.ok(waiting <= 1024 * 1024, `${waiting} bytes waited in a stream: no more than our window`)
+})
+
+t.test("whatever dies when, nothing is thrown and all of them find each other again", async (t) => {
+  const unhandled: unknown[] = []
+  const note = (reason: unknown): void => void unhandled.push(reason)
+  process.on("unhandledRejection", note)
+  t.teardown(() => process.off("unhandledRejection", note))
+  const [near, far] = await nodes(t, [`/ip4/127.0.0.1/tcp/${await freePort()}`])
+  const pull = tidy(t, new Pull({ receiveHighWaterMark: 10 }))
+  const [work, ours] = [at(far, "#work"), libp2p({ node: near })]
+  await pull.bind(work)
+  const there = { transport: ours, address: pull.lastEndpoint!.replace("libp2p://", "") }
+  let heard = new Set<string>()
+  pull.onmessage = ([frame]) => void heard.add(frame!.toString("latin1", 0, 20).trimEnd())
+  const push = (name: string): Push => {
+    const socket = tidy(t, new Push({ ...pushing, reconnectMaxInterval: 20 }))
+    void socket.connect(there).catch(() => {})
+    for (let n = 0; n < 5; n++) socket.trySend(Buffer.from(name.padEnd(n % 2 === 0 ? 100 : 200_000)))
+    return socket
+  }
+  const lasting = [push("a"), push("b")]
+  const roll = dice(11)
+  const abort = (node: Libp2p): void => {
+    const connections = node.getConnections()
+    const connection = connections[roll(connections.length)]
+    if (roll(2) === 0) connection?.abort(new Error("the cable"))
+    else connection?.streams[roll(connection.streams.length)]?.abort(new Error("reset"))
+  }
+  const deeds: (() => unknown)[] = [
+    () => abort(near),
+    () => abort(far),
+    () => near.getConnections()[0]?.close(),
+    () => far.stop(),
+    () => near.stop(),
+    () => push("for a moment").close(),
+    () => push("and gone").disconnect(there),
+    () => pull.unbind(work),
+    async () => {
+      const rival = new Pull({ linger: 0 })
+      await rival.bind(work).catch(() => {})
+      await rival.close()
+    },
+  ]
+  for (let round = 0; round < 60; round++) {
+    // Together, and at moments that differ: not a wait for anything.
+    const deed = async (): Promise<unknown> => deeds[roll(deeds.length)]!()
+    const under = Promise.allSettled([deed(), deed()])
+    await new Promise((resolve) => setTimeout(resolve, roll(12)))
+    await within(`the deeds of round ${round}`, under)
+    for (const node of [near, far]) if (node.status === "stopped") await node.start()
+    await pull.bind(work).catch(() => {})
+    for (const socket of lasting) socket.trySend("still here")
+  }
+  heard = new Set()
+  const names = ["first", "second"]
+  for (const [n, socket] of lasting.entries()) {
+    await until("a connection", () => socket.peers.some(({ online }) => online))
+    await within("a send", socket.send(names[n]!))
+  }
+  await until("both", () => names.every((name) => heard.has(name)))
+  t.strictSame(unhandled, [])
 })
 
 t.test("a stream reset in the middle of a frame costs that frame, and nobody else anything", async (t) => {
