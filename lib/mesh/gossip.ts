@@ -23,6 +23,8 @@ export interface GossipOwner {
   readonly self: PeerRecord & { readonly leaf: boolean }
   /** Linked members, leaves not among them. */
   readonly linked: Iterable<Member>
+  /** There are members to dial. */
+  readonly seeking: boolean
   /** Somebody is said to be alive there. */
   onRecord(record: PeerRecord): void
   /** Things that were skipped. */
@@ -31,7 +33,7 @@ export interface GossipOwner {
 
 /** ms between two rounds, each with one member drawn at random. */
 const ROUND = 5000
-/** New links at a time on which the lists are compared. */
+/** The first links, and later ones at a time, on which the lists are compared. */
 const GREETED = 4
 const RECORDS_PER_MESSAGE = 256
 /** Of others: members in a list, records in a message. */
@@ -49,6 +51,8 @@ export class Gossip {
   private timer: Timer | undefined
   /** A leaf's: whom its carrier is linked with, by id. */
   readonly heard: Map<string, PeerRecord> = new Map()
+  /** There are links on which nothing was compared. */
+  private skipped = false
   private readonly told = new WeakMap<Member, { since: number; count: number }>()
 
   constructor(clock: Clock, owner: GossipOwner) {
@@ -65,9 +69,21 @@ export class Gossip {
     this.timer = undefined
   }
 
-  /** A link is new. In a mesh that grows fast a few of them are enough to hear of everybody. */
+  /**
+   * A link is new. In a mesh that grows fast the first few are enough to hear of everybody; who has many to dial will meet
+   * them by and by, and compares again when that is done.
+   */
   onLinked(member: Member, linked: number): void {
-    if (linked <= GREETED || this.clock.random() * linked < GREETED) this.greet(member)
+    if (linked <= GREETED) this.greet(member)
+    else if (this.owner.seeking) this.skipped = true
+    else if (this.clock.random() * linked < GREETED) this.greet(member)
+  }
+
+  /** Nobody is being dialled any more. */
+  onIdle(): void {
+    if (!this.skipped) return
+    this.skipped = false
+    for (let n = 0; n < GREETED; n++) this.greetOne()
   }
 
   private greet(member: Member): void {
@@ -122,6 +138,10 @@ export class Gossip {
   private round(): void {
     this.timer = undefined
     this.start()
+    this.greetOne()
+  }
+
+  private greetOne(): void {
     const linked = [...this.owner.linked]
     const member = linked[Math.floor(this.clock.random() * linked.length)]
     if (member !== undefined) this.greet(member)

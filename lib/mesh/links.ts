@@ -305,7 +305,12 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     if (member !== undefined && !member.linked) this.leave(member, "lost")
   }
 
+  get seeking(): boolean {
+    return !this.reach.idle
+  }
+
   onIdle(): void {
+    this.gossip.onIdle()
     this.owner.onIdle()
   }
 

@@ -25,6 +25,7 @@ export function ready(hub: Hub, { members: wanted = 0, subject, timeout = 10_000
   const met = (): boolean => {
     const members = count()
     if (members === 0 && subject === undefined) return hub.settled
+    if (hub.links.linkedCount < members) return false
     let known = 0
     for (const member of hub.links.linked) if (member.known) known++
     return known >= members && (subject === undefined || isTaken(hub.routes.of(subject)))
