@@ -13,6 +13,12 @@ export class Digest {
     this.hash = (this.hash + by * fnv1a(text)) >>> 0
   }
 
+  /** One more text, by its FNV-1a. */
+  add(hash: number): void {
+    this.count++
+    this.hash = (this.hash + hash) >>> 0
+  }
+
   clear(): void {
     this.count = this.hash = 0
   }

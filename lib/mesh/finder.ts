@@ -100,10 +100,17 @@ export class Finder implements DiscoveryHost {
     }
     if (id === undefined)
       for (const endpoint of endpoints) if (this.written.size < MAX_WRITTEN) this.written.add(endpoint)
+    const news = id === undefined ? endpoints.filter((endpoint) => !this.isLinked(endpoint)) : endpoints
     this.carriers.give(endpoints)
     if (!hub.settings.open && endpoints.length > 0 && !endpoints.some((endpoint) => this.allowed(endpoint)))
       this.warnPrivate(where, id === undefined ? "was named" : "was heard")
-    this.reach(id, endpoints)
+    this.reach(id, news)
+  }
+
+  /** Whoever is there is linked. */
+  private isLinked(endpoint: string): boolean {
+    for (const { endpoints } of this.hub.links.linked) if (endpoints.includes(endpoint)) return true
+    return false
   }
 
   /** Another member says that somebody is alive there. */

@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
-import { Digest } from "./digest.ts"
+import { Digest, fnv1a } from "./digest.ts"
 import { endpointsOf, isMemberId } from "./introduction.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
@@ -53,6 +53,8 @@ export class Gossip {
   readonly heard: Map<string, PeerRecord> = new Map()
   /** There are links on which nothing was compared. */
   private skipped = false
+  /** Each one's part of the digest: in a large mesh it is asked for all the time. */
+  private readonly marks = new WeakMap<PeerRecord, number>()
   private readonly told = new WeakMap<Member, { since: number; count: number }>()
 
   constructor(clock: Clock, owner: GossipOwner) {
@@ -100,9 +102,9 @@ export class Gossip {
     if (this.owner.self.leaf)
       for (const id of this.heard.keys()) if (id === member.id || !theirs.has(id)) this.heard.delete(id)
     const lacking: PeerRecord[] = []
-    for (const record of this.records())
-      if (record.id !== member.id && !this.heard.has(record.id) && !(Number(theirs.get(record.id)) >= record.epoch))
-        lacking.push(record)
+    for (const { id, epoch, endpoints, advertised } of this.known())
+      if (id !== member.id && !this.heard.has(id) && !(Number(theirs.get(id)) >= epoch))
+        lacking.push({ id, epoch, endpoints, advertised })
     for (let i = 0; i < lacking.length; i += RECORDS_PER_MESSAGE)
       member.tell([bare(Kind.RECORDS), msgpack.encode(lacking.slice(i, i + RECORDS_PER_MESSAGE))])
     if (flags & ANSWER) this.list(member, false)
@@ -131,7 +133,7 @@ export class Gossip {
   }
 
   private list(member: Member, answer: boolean): void {
-    const list = [...this.records()].map(({ id, epoch }) => [id, epoch])
+    const list = Array.from(this.known(), ({ id, epoch }) => [id, epoch])
     member.tell([bare(Kind.MEMBERS, answer ? ANSWER : 0), msgpack.encode(list)])
   }
 
@@ -147,21 +149,28 @@ export class Gossip {
     if (member !== undefined) this.greet(member)
   }
 
-  private *records(): Iterable<PeerRecord> {
+  private *known(): Iterable<PeerRecord> {
     const { self, linked } = this.owner
-    for (const record of [self, ...linked]) {
-      const { id, epoch, endpoints, advertised, leaf } = record
-      if (!leaf && endpoints.length > 0) yield { id, epoch, endpoints, advertised }
-    }
+    if (isListed(self)) yield self
+    for (const member of linked) if (isListed(member)) yield member
     if (self.leaf) yield* this.heard.values()
   }
 
   /** Of whom we know. */
   private digest(): Digest {
     const digest = new Digest()
-    for (const { id, epoch } of this.records()) digest.change(`${id} ${epoch}`, 1)
+    for (const record of this.known()) {
+      let mark = this.marks.get(record)
+      if (mark === undefined) this.marks.set(record, (mark = fnv1a(`${record.id} ${record.epoch}`)))
+      digest.add(mark)
+    }
     return digest
   }
+}
+
+/** It can be dialled. */
+function isListed({ leaf, endpoints }: GossipOwner["self"]): boolean {
+  return !leaf && endpoints.length > 0
 }
 
 /** A list of MessagePack. Throws EPROTO. */
