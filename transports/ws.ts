@@ -42,8 +42,8 @@ export function ws(options: WsOptions): Place {
     const transport = webSockets(match[1] as Scheme, rules)
     return { transport, address: match[2]! }
   }
-  // Of node:tls.
-  const scheme = "setSecureContext" in server ? "wss" : "ws"
+  // Of node:tls; the second is all that Bun's have.
+  const scheme = "setSecureContext" in server || "ALPNProtocols" in server ? "wss" : "ws"
   const place = parseAddress(scheme, `*:*${path.startsWith("/") ? path : `/${path}`}`, "bind")
   const address = formatAddress(place)
   const check = (given: string, side: "bind" | "connect"): string => {

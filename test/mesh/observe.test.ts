@@ -1,5 +1,6 @@
 // What a member tells of itself and of others: counters, health, explanations, reports, samples.
 import { execFile } from "node:child_process"
+import { join } from "node:path"
 import { promisify } from "node:util"
 import t from "tap"
 import type { InterestReport, LinksReport, PingReport, Sample, StatsReport } from "../../lib/mesh/index.ts"
@@ -208,8 +209,8 @@ t.test("reports: they keep no process alive", async (t) => {
     const { Mesh } = await import(${JSON.stringify(new URL("../../dist/lib/mesh/index.js", import.meta.url).href)})
     const mesh = await Mesh.join({ listen: ["tcp://127.0.0.1:0"], discovery: [], settle: 10 })
     console.log((await mesh.request("$EARSHOT." + mesh.id + ".PING")).id === mesh.id)`
-  const args = ["--input-type=module", "-e", program]
-  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 })
+  const file = join(t.testdir({ "program.mjs": program }), "program.mjs")
+  const { stdout } = await promisify(execFile)(process.execPath, [file], { timeout: 20_000 })
   t.equal(stdout, "true\n", "it answers, and ends by itself")
 })
 

@@ -1,13 +1,19 @@
 // SOCKETS.md: "Node stays alive for: a pending receive, an iterator or onmessage; unsent bytes; every unsettled promise of
 // ours except connect()'s." Small programs of their own, on the built library, that must stay or must end by themselves.
 import { execFile } from "node:child_process"
-import { existsSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import t from "tap"
 import { Pull } from "../../lib/index.ts"
 import { tidy } from "../support/sockets.ts"
 
 const built = new URL("../../dist/lib/index.js", import.meta.url)
+
+const folder = mkdtempSync(join(tmpdir(), "earshot-alive-"))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+let programs = 0
 
 /** ms after which a program that should have ended by itself is ended. */
 const PATIENCE = 20_000
@@ -19,16 +25,18 @@ const PATIENCE = 20_000
 function run(program: string, ...args: string[]): Promise<string> {
   const code = `
     import { Dealer, Pair, Publisher, Pull, Push, Reply, Request, Router, Subscriber } from ${JSON.stringify(built.href)}
-    const [, endpoint] = process.argv
+    const [, , endpoint] = process.argv
     const watch = () => {
       setTimeout(() => (console.log("stayed"), process.exit()), 400).unref()
     }
     ${program}`
+  const file = join(folder, `${++programs}.mjs`)
+  writeFileSync(file, code)
   return new Promise((resolve, reject) => {
     // NODE_OPTIONS and the like are tap's.
     const env = { PATH: process.env["PATH"] ?? "" }
     const options = { env, timeout: PATIENCE, killSignal: "SIGKILL" as const }
-    execFile(process.execPath, ["--input-type=module", "-e", code, ...args], options, (error, stdout, stderr) => {
+    execFile(process.execPath, [file, ...args], options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout.trim())
       else reject(new Error(error.killed === true ? "it did not end by itself" : stderr))
     })

@@ -125,7 +125,7 @@ t.test("what is no socket is not taken", { skip: unix }, async (t) => {
   for (const taken of [path, `${path}.d`, `${path}.l`])
     await t.rejects(made.listen(taken), { code: "EADDRINUSE" }, taken)
   t.equal(fs.readFileSync(path, "utf8"), "precious")
-  t.strictSame(fs.readdirSync(directory), ["socket", "socket.d", "socket.l"])
+  t.strictSame(fs.readdirSync(directory).toSorted(), ["socket", "socket.d", "socket.l"])
   await t.rejects(made.dial(path), { code: "ECONNREFUSED" })
   await t.rejects(made.dial(join(path, "x")), { code: "ECONNREFUSED" })
   await t.rejects(made.listen(join(directory, "missing", "socket")), { code: "EADDRNOTAVAIL" })

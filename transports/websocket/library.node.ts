@@ -1,8 +1,28 @@
 /** The adapter of npm ws: the only file that knows the package, and the one place that looks behind its public face. */
-import { WebSocket, WebSocketServer, type ClientOptions, type Server } from "ws"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import * as ws from "ws"
+import type { ClientOptions, Server } from "ws"
+
+const library: typeof ws = own()
+
+/**
+ * npm ws itself. Bun has a `ws` of its own in its place, whose links push back on nobody (1.4): there it is asked for by
+ * the path of its file.
+ */
+function own(): typeof ws {
+  if (process.versions["bun"] === undefined) return ws
+  const require = createRequire(import.meta.url)
+  try {
+    return require(join(dirname(require.resolve("ws/package.json")), "index.js")) as typeof ws
+  } catch {
+    // Bundled: theirs is better than none.
+    return ws
+  }
+}
 
 /** A WebSocket that tells when its end begins; npm ws itself tells only when all is over. */
-export class Wire extends WebSocket {
+export class Wire extends library.WebSocket {
   /** The other side's close frame has come, or it broke the protocol (then `error` follows at once). */
   onEnding: ((code: number, reason: string) => void) | undefined
 
@@ -55,7 +75,7 @@ export type Upgrader = Server<typeof Wire>
 
 /** A server without a port. */
 export function createUpgrader(maxPayload: number): Upgrader {
-  return new WebSocketServer({
+  return new library.WebSocketServer({
     ...common,
     ...limits(maxPayload),
     noServer: true,

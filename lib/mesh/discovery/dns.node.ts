@@ -32,11 +32,12 @@ export function dns(name: string, options: DnsOptions = {}): Discovery {
     throw new EarshotError("EINVAL", `${JSON.stringify(name)} is no host name`)
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535))
     throw new EarshotError("EINVAL", `${port} is no port`)
-  const resolver = new Resolver({ timeout: PATIENCE, tries: TRIES })
-  if (servers !== undefined) setServers(resolver, servers)
+  let resolver = resolverOf(servers)
   const addresses: ResolveName = (host) => addressesOf(resolver, host, servers === undefined)
 
   const places = async (): Promise<string[]> => {
+    // A new one knows nothing yet: Bun's keep what they were answered, and that it was nothing, for as long as that may be kept.
+    resolver = resolverOf(servers)
     const [srv, plain] = await Promise.allSettled([resolver.resolveSrv(name), addresses(name)])
     const all = srv.status === "fulfilled" ? srv.value.slice(0, MOST_RECORDS) : []
     if (all.length === 0 && plain.status === "rejected") throw plain.reason
@@ -77,12 +78,14 @@ async function addressesOf(resolver: Resolver, host: string, orSystem: boolean):
   throw new EarshotError("ENOTFOUND", `no address for ${host}`, four.status === "rejected" ? four.reason : undefined)
 }
 
-function setServers(resolver: Resolver, servers: readonly string[]): void {
+function resolverOf(servers: readonly string[] | undefined): Resolver {
+  const resolver = new Resolver({ timeout: PATIENCE, tries: TRIES })
   try {
-    resolver.setServers(servers)
+    if (servers !== undefined) resolver.setServers(servers)
   } catch (error) {
-    throw new EarshotError("EINVAL", `bad name servers: ${servers.join(", ")}`, error)
+    throw new EarshotError("EINVAL", `bad name servers: ${servers?.join(", ")}`, error)
   }
+  return resolver
 }
 
 function placeOf(address: string, port: number | undefined): string {
