@@ -1,8 +1,7 @@
 /** Counters of one mesh, and its coalesced events: the first drop at once, then at most every 100 ms, exact in sum. */
 import type { Clock, Timer } from "../clock.ts"
 import type { Events } from "../events.ts"
-import type { MeshDropReason, MeshEvents } from "./events.ts"
-import type { Member } from "./member.ts"
+import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
 
 const QUIET = 100
 /** Causes that are told apart at a time; of more than that the subject is left out. */
@@ -10,7 +9,7 @@ const MOST = 1024
 
 interface Open {
   readonly reason: MeshDropReason
-  readonly member: Member | undefined
+  readonly member: MemberInfo | undefined
   readonly subject: string | undefined
   count: number
   bytes: number
@@ -40,7 +39,7 @@ export class Counters {
     this.events = events
   }
 
-  drop(reason: MeshDropReason, count: number, bytes: number, member?: Member, subject?: string): void {
+  drop(reason: MeshDropReason, count: number, bytes: number, member?: MemberInfo, subject?: string): void {
     const tally = (this.dropped[reason] ??= { count: 0, bytes: 0 })
     tally.count += count
     tally.bytes += bytes
@@ -51,7 +50,7 @@ export class Counters {
     reason: MeshDropReason,
     count: number,
     bytes: number,
-    member: Member | undefined,
+    member: MemberInfo | undefined,
     subject: string | undefined,
   ): void {
     const key = `${reason} ${member?.id ?? ""} ${subject ?? ""}`

@@ -35,7 +35,7 @@ export interface MeshEvents {
     readonly reason: MeshDropReason
     /** The pattern of the subscription, where that was full. */
     readonly subject: string | undefined
-    /** Who did not get them, where that is one member. */
+    /** Who did not get them, or handed on what was malformed, where that is one member. */
     readonly member: MemberInfo | undefined
     readonly count: number
     readonly bytes: number
@@ -65,3 +65,6 @@ export type MeshDropReason =
   | "undecodable" // nobody here has its codec, or its bytes are none of it
   | "busy" //        every member of the queue group was full
   | "left" //        the member said goodbye before it had taken it
+  | "alone" //       over pubsub: no connected node of the network was given it
+  | "refused" //     over pubsub: the engine would not have it; the event "error" says why
+  | "malformed" //   over pubsub: what a peer handed on was no message

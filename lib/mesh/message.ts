@@ -16,7 +16,7 @@ export class MeshMessage<Data = any> {
   /** Who published or asked. A leaf's messages come from the member that carries it. */
   readonly from: MemberInfo
   /** Who that was proven to be; undefined where nothing proves it. */
-  readonly user: string | undefined = undefined
+  readonly user: string | undefined
   /** A value kept for late subscribers. Nobody keeps values yet, so it is false. */
   readonly retained: boolean = false
   /** Set where an answer is awaited, and this subscription is the one to give it. */
@@ -24,10 +24,11 @@ export class MeshMessage<Data = any> {
   private readonly content: Content
 
   /** @internal */
-  constructor(content: Content, from: MemberInfo, reply?: ReplyFunction) {
+  constructor(content: Content, from: MemberInfo, reply?: ReplyFunction, user?: string) {
     this.content = content
     this.from = from
     this.reply = reply
+    this.user = user
   }
 
   /** As published: never with wildcards. */
