@@ -1,6 +1,7 @@
 // With a plain program of js-libp2p, in a process of its own; and what nodes share.
-import { fork } from "node:child_process"
+import { fork, spawn } from "node:child_process"
 import { once } from "node:events"
+import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
 import { Publisher, Pull, Push, Reply, Request, Subscriber, transports } from "../../lib/index.ts"
 import { libp2p } from "../../transports/libp2p.ts"
@@ -43,6 +44,21 @@ t.test("a plain libp2p program answers us", async (t) => {
     t.equal(String((await request.receive())[0]), text.toUpperCase())
   }
 })
+
+t.test(
+  "a program that leaves the nodes to us works where Promise.withResolvers is missing, and ends by itself",
+  async (t) => {
+    const path = fileURLToPath(new URL("../support/peers/own-libp2p.mjs", import.meta.url))
+    const program = spawn(process.execPath, [path], { env: { PATH: process.env["PATH"] } })
+    t.teardown(() => program.kill())
+    let [said, wrong] = ["", ""]
+    program.stdout.on("data", (text: Buffer) => (said += text.toString()))
+    program.stderr.on("data", (text: Buffer) => (wrong += text.toString()))
+    t.strictSame(await within("its end", once(program, "close")), [0, null])
+    t.equal(wrong, "")
+    t.strictSame(JSON.parse(said), { imported: false, received: "by nodes of ours", used: true })
+  },
+)
 
 t.test("two nodes, three sockets each, one connection", async (t) => {
   const [pull, publisher, reply] = [new Pull({ receiveTimeout: 10_000 }), new Publisher(), new Reply()]
