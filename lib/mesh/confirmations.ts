@@ -35,7 +35,8 @@ export class Confirmations {
   /** `awaited`: members, and `undefined` where we have taken it ourselves. `waits`: what becomes of it where there is no room yet. */
   wait(id: number, tally: Tally, awaited: Set<Party>, waits: readonly Promise<Posted>[]): Promise<Receipt> {
     const { clock, open } = this
-    return new Promise((resolve) => {
+    clock.hold()
+    return new Promise<Receipt>((resolve) => {
       const confirmation: Confirmation = {
         awaited,
         tally,
@@ -52,7 +53,7 @@ export class Confirmations {
           this.look(id, confirmation)
         })
       this.look(id, confirmation)
-    })
+    }).finally(() => clock.release())
   }
 
   onConfirm(member: Member, id: number): void {

@@ -131,6 +131,8 @@ function isPlain(value: unknown): boolean {
 export interface ContentContext {
   readonly codecs: Codecs
   readonly subjects: SubjectCache
+  /** Somebody wanted the data of this content, and it has none. Once for each. */
+  readonly onUndecodable?: (content: Content) => void
 }
 
 /** The content of a message that arrived; headers and data are decoded when they are asked for. */
@@ -144,6 +146,7 @@ export class Content {
   private readonly headersAt: number
   private readonly headersEnd: number
   private body: Uint8Array | undefined
+  private readonly context: ContentContext
   private readHeaders: Headers | undefined
   private decoded = false
   private value: unknown
@@ -158,6 +161,7 @@ export class Content {
     headersAt: number,
     headersEnd: number,
     body: Uint8Array | undefined,
+    context: ContentContext,
   ) {
     this.subject = subject
     this.codec = codec
@@ -166,6 +170,7 @@ export class Content {
     this.headersAt = headersAt
     this.headersEnd = headersEnd
     this.body = body
+    this.context = context
   }
 
   /** Names and values; frozen and empty when there are none. What is not UTF-8 in them is replaced. */
@@ -193,18 +198,17 @@ export class Content {
 
   private decode(): void {
     this.decoded = true
-    const { codec } = this
-    if (codec === undefined) {
-      this.trouble = new EarshotError("DECODE", `nobody here has the codec ${JSON.stringify(this.codecName)}`)
-      return
-    }
+    const { codec, codecName, context } = this
     try {
+      if (codec === undefined)
+        throw new EarshotError("DECODE", `nobody here has the codec ${JSON.stringify(codecName)}`)
       this.value = codec.decode(this.raw)
     } catch (error) {
       this.trouble =
         error instanceof EarshotError
           ? error
-          : new EarshotError("DECODE", `the codec ${codec.name} can't decode this message`, error)
+          : new EarshotError("DECODE", `the codec ${codecName} can't decode this message`, error)
+      context.onUndecodable?.(this)
     }
   }
 }
@@ -247,7 +251,7 @@ export function decodeContent(
   if (headersEnd > headersAt) checkHeaders(part(head, headersAt, headersEnd))
   if (count === 2 && headersEnd < end) throw malformed("it has two bodies")
   const body = count === 2 ? frames[from + 1] : undefined
-  return new Content(subject, codec, name, head, headersAt, headersEnd, body)
+  return new Content(subject, codec, name, head, headersAt, headersEnd, body, context)
 }
 
 function readName(bytes: Uint8Array): string {

@@ -3,6 +3,7 @@
  * read; only then the goodbye.
  */
 import { EarshotError } from "../errors.ts"
+import { checkTimeout } from "../waiters.ts"
 import type { Hub } from "./hub.ts"
 import { Kind, bare } from "./wire.ts"
 
@@ -14,8 +15,13 @@ export interface DrainOptions {
 
 const PATIENCE = 10_000
 
-/** Resolves when `close` is done. Rejects TIMEOUT, also then, when something was left undone. */
-export async function drain(hub: Hub, { timeout = PATIENCE }: DrainOptions, close: () => Promise<void>): Promise<void> {
+/** Resolves when `close` is done. Rejects TIMEOUT, also then, when something was left undone. Throws EINVAL. */
+export function drain(hub: Hub, { timeout = PATIENCE }: DrainOptions, close: () => Promise<void>): Promise<void> {
+  checkTimeout(timeout)
+  return leave(hub, timeout, close)
+}
+
+async function leave(hub: Hub, timeout: number, close: () => Promise<void>): Promise<void> {
   const { clock } = hub
   const end = clock.now() + timeout
   const left = (): number => Math.max(0, end - clock.now())

@@ -33,9 +33,9 @@ export interface MeshEvents {
   /** Messages were dropped: the first at once, then at most every 100 ms for each cause, exact in sum. */
   drop: {
     readonly reason: MeshDropReason
-    /** The pattern of the subscription, where that was full. */
+    /** What they were about, or the pattern of the subscription that did not take them; undefined where a link did not. */
     readonly subject: string | undefined
-    /** Who did not get them, or handed on what was malformed, where that is one member. */
+    /** Who did not get them, or sent or handed on what is malformed or can't be decoded, where that is one member. */
     readonly member: MemberInfo | undefined
     readonly count: number
     readonly bytes: number

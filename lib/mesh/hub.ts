@@ -9,7 +9,7 @@ import { Asking } from "./asking.ts"
 import { Calls } from "./calls.ts"
 import { Clash } from "./clash.ts"
 import { Codecs } from "./codecs.ts"
-import type { ContentContext } from "./content.ts"
+import type { Content, ContentContext } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Platform } from "./contract.ts"
 import { Counters } from "./counters.ts"
@@ -101,7 +101,11 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     this.events = new Events(clock)
     this.counters = new Counters(clock, this.events)
     this.codecs = new Codecs(settings.codec, settings.codecs)
-    this.reading = { codecs: this.codecs, subjects: new SubjectCache() }
+    this.reading = {
+      codecs: this.codecs,
+      subjects: new SubjectCache(),
+      onUndecodable: (content) => this.onUndecodable(undefined, content),
+    }
     this.links = new Links(clock, transports, this, settings.maxMessageSize)
     this.relay = new Relay(this)
     this.loads = new Loads(this)
@@ -234,7 +238,9 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     for (const member of this.links.linked) if (!member.leaf) member.tell(message)
   }
 
-  confirmed(timeout: number): Promise<void> {
+  /** Resolves when every linked member has read what was sent to it. Rejects TIMEOUT, EBADF. */
+  async confirmed(timeout: number): Promise<void> {
+    this.checkOpen()
     if (this.interest.dirty) this.interest.flush()
     return this.syncs.all(timeout)
   }
@@ -311,6 +317,11 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
 
   onLinkSlow(member: Member, full: boolean): void {
     this.events.emit("slow", { member, full })
+  }
+
+  onUndecodable(member: Member | undefined, { subject, raw }: Content): void {
+    // Answers have no subject.
+    this.counters.drop("undecodable", 1, raw.length, member, subject || undefined)
   }
 
   onRoom(member: Member): void {

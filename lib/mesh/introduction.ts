@@ -50,7 +50,8 @@ export const FIELDS: ReadonlySet<string> = new Set(
   ),
 )
 const ID = /^[\x21-\x7e]{1,64}$/
-const ENDPOINT = /^[a-z][a-z0-9+.-]*:\/\/./
+/** What may be one: `scheme://address`. */
+export const ENDPOINT: RegExp = /^[a-z][a-z0-9+.-]*:\/\/./
 const MAX_NAME = 256
 /** Endpoints of one member: whatever comes behind them is not read. */
 export const MAX_ENDPOINTS = 32

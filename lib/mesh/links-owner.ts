@@ -1,6 +1,7 @@
 /** What comes of links: who is there, and what they send. All synchronous. */
 import type { Message } from "../contract.ts"
 import type { Codecs } from "./codecs.ts"
+import type { Content } from "./content.ts"
 import type { Crowding, Outcome, Twins } from "./doors.ts"
 import type { Introduction } from "./introduction.ts"
 import type { PeerRecord } from "./gossip.ts"
@@ -26,6 +27,8 @@ export interface LinksOwner {
   onRoom(member: Member): void
   /** The queue of the link to it is full, or has room again. */
   onLinkSlow(member: Member, full: boolean): void
+  /** What came from it, or from ourselves, can't be decoded here. */
+  onUndecodable(member: Member | undefined, content: Content): void
   /** It, or we, said goodbye before it had taken so many messages; `bytes` of those that were kept. */
   onUntaken(member: Member, reason: "left" | "closed", count: number, bytes: number): void
   /** `count` undefined: nobody can count them. */

@@ -63,8 +63,9 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
   /** @internal Throws as `question` does. */
   constructor(context: Context, subject: string, data: unknown, options: RequestManyOptions, call: Behalf | undefined) {
     const { max = Infinity, stall = Infinity } = options
-    if (!(max >= 1)) throw new EarshotError("EINVAL", "max is a number of replies from 1")
-    if (!(stall > 0)) throw new EarshotError("EINVAL", "stall is a number of milliseconds above 0")
+    if (typeof max !== "number" || !(max >= 1)) throw new EarshotError("EINVAL", "max is a number of replies from 1")
+    if (typeof stall !== "number" || !(stall > 0))
+      throw new EarshotError("EINVAL", "stall is a number of milliseconds above 0")
     this.context = context
     this.options = options
     this.question = question(context, subject, data, options, call)

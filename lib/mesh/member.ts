@@ -4,7 +4,7 @@ import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
 import type { Codecs } from "./codecs.ts"
-import type { ContentContext } from "./content.ts"
+import type { Content, ContentContext } from "./content.ts"
 import { STUFFED, insist } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import type { Introduction } from "./introduction.ts"
@@ -25,6 +25,8 @@ type Revision = Pick<Introduction, "name" | "endpoints" | "advertised" | "meta" 
 export interface MemberOwner {
   /** The queue of its link is full, or has room again. */
   onLinkSlow(member: Member, full: boolean): void
+  /** A content that came from it can't be decoded. */
+  onUndecodable(member: Member | undefined, content: Content): void
 }
 
 export class Member implements MemberInfo {
@@ -79,7 +81,11 @@ export class Member implements MemberInfo {
 
   constructor(introduction: Introduction, replay: boolean, codecs: Codecs, owner: MemberOwner) {
     this.owner = owner
-    this.reading = { codecs, subjects: new SubjectCache(isSubject) }
+    this.reading = {
+      codecs,
+      subjects: new SubjectCache(isSubject),
+      onUndecodable: (content) => owner.onUndecodable(this, content),
+    }
     this.id = introduction.id
     this.epoch = introduction.epoch
     this.nonce = introduction.nonce

@@ -21,7 +21,7 @@ import type { Receipt } from "./receipt.ts"
 import { checkAsked, checkPublished, checkWanted } from "./reserved.ts"
 import type { Sample, SampleOptions } from "./sample.ts"
 import { serve, type ServeHandler, type ServeOptions } from "./serving.ts"
-import { signalOf } from "../waiters.ts"
+import { checkTimeout, signalOf } from "../waiters.ts"
 import { statsOf, type MeshStats } from "./stats.ts"
 import { Subscription, type SubscribeOptions, type SubscriptionHandler } from "./subscription.ts"
 
@@ -56,21 +56,18 @@ export class Mesh {
     if (settings.state !== undefined && platform.openState === undefined)
       throw new EarshotError("ENOTSUP", "this platform keeps no state")
     const state = settings.state === undefined ? undefined : await platform.openState!(settings.state, clock)
-    const nonce = freshId(clock)
-    const hub = new Hub(settings, platform, transports, {
-      id: state?.id ?? freshId(clock),
-      epoch: state?.epoch ?? 1,
-      nonce,
-    })
-    if (state !== undefined) state.onProblem = (error) => hub.fail(error)
+    const identity = { id: state?.id ?? freshId(clock), epoch: state?.epoch ?? 1, nonce: freshId(clock) }
+    let hub: Hub | undefined
     try {
+      hub = new Hub(settings, platform, transports, identity)
+      if (state !== undefined) follow(hub, state)
       await hub.open(state?.addresses ?? [])
+      return make(hub, state)
     } catch (error) {
-      await hub.close(0)
+      await hub?.close(0)
       await state?.close()
       throw error
     }
-    return make(hub, state)
   }
 
   /** 26 characters. Unique for ever with `state`, else for the life of this object. */
@@ -131,8 +128,9 @@ export class Mesh {
     return outgoing.now(checkPublished(subject), data, call === undefined ? options : call.traced(options))
   }
 
-  /** Resolves when all that was published before has been read by every linked member. Rejects TIMEOUT (default 10 s), EBADF when it is closed. */
+  /** Resolves when all that was published before has been read by every linked member. Rejects TIMEOUT (default 10 s), EBADF when it is closed, EINVAL. */
   async flush({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<void> {
+    checkTimeout(timeout)
     await this.hub.whenSettled
     await this.hub.confirmed(timeout)
   }
@@ -255,7 +253,7 @@ export class Mesh {
   /**
    * Ends it and loses nothing: no member picks this one any more, what was accepted is finished, what was published has been
    * read; then as `close`. Rejects TIMEOUT, closed all the same, when that took more than `timeout` ms (default 10,000). From
-   * now on `subscribe` and `serve` throw EBADF. Idempotent.
+   * now on `subscribe` and `serve` throw EBADF. Idempotent. Throws EINVAL.
    */
   drain(options: DrainOptions = {}): Promise<void> {
     if (this.closing !== undefined) return this.closing
@@ -273,7 +271,7 @@ export class Mesh {
 
   private async end(): Promise<void> {
     const { hub, state } = this
-    state?.remember([...hub.links.linked].flatMap(({ endpoints }) => endpoints))
+    if (state !== undefined) remember(hub, state)
     await hub.close(1000)
     await state?.close()
   }
@@ -283,6 +281,18 @@ export class Mesh {
     this.hub.subscriptions.add(subscription)
     subscription.endWith(signal)
   }
+}
+
+/** It learns where others are, as they come: nobody knows when the power will fail. */
+function follow(hub: Hub, state: StateStore): void {
+  state.onProblem = (error) => hub.fail(error)
+  hub.events.on("join", () => remember(hub, state))
+}
+
+/** Where nobody is linked what was known before is still the best there is. */
+function remember({ links }: Hub, state: StateStore): void {
+  const addresses = [...links.linked].flatMap(({ endpoints }) => endpoints)
+  if (addresses.length > 0) state.remember(addresses)
 }
 
 function checkQueue(queue: string | null | undefined): void {

@@ -47,7 +47,8 @@ export function question(
 ): Question {
   if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
   const { timeout = DEFAULT_TIMEOUT, headers, codec } = options
-  if (!(timeout > 0)) throw new EarshotError("EINVAL", "timeout is a number of milliseconds above 0")
+  if (typeof timeout !== "number" || !(timeout > 0))
+    throw new EarshotError("EINVAL", "timeout is a number of milliseconds above 0")
   const signals = [signalOf(options), call?.signal].filter((signal) => signal !== undefined)
   context.routes.of(subject)
   const frames = encodeContent(
@@ -67,6 +68,10 @@ export function request(
   options: RequestCallOptions = {},
   call?: Behalf,
 ): Promise<Answer> {
+  const { wait = 0, to = "" } = options
+  if (typeof wait !== "number" || Number.isNaN(wait))
+    throw new EarshotError("EINVAL", "wait is a number of milliseconds")
+  if (typeof to !== "string") throw new EarshotError("EINVAL", "to is the id of a member")
   const asked = question(context, subject, data, options, call)
   context.asking.count("asked")
   return new Promise((resolve, reject) => new OneRequest(context, asked, options, resolve, reject).begin())

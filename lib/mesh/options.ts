@@ -3,6 +3,7 @@ import { systemClock, type Clock } from "../clock.ts"
 import type { Place } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import type { Discovery, PayloadCodec, Platform } from "./contract.ts"
+import { ENDPOINT } from "./introduction.ts"
 import { msgpack } from "./msgpack.ts"
 
 /** The options of `Mesh.join`. Every one has a default. */
@@ -104,16 +105,20 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
   for (const [what, value] of Object.entries({ name, network }))
     if (typeof value !== "string" || value === "" || value.length > 256)
       throw new EarshotError("EINVAL", `${what} must be a string of 1 to 256 characters`)
+  for (const flag of ["open", "replay", "context", "observe"] as const)
+    if (typeof (options[flag] ?? true) !== "boolean") throw new EarshotError("EINVAL", `${flag} is true or false`)
+  for (const list of ["listen", "advertise", "discovery", "codecs"] as const)
+    if (!Array.isArray(options[list] ?? [])) throw new EarshotError("EINVAL", `${list} is an array`)
   const log = env["EARSHOT_LOG"]
   return {
     name,
     network,
     open: options.open ?? false,
     listen: options.listen ?? list(env["EARSHOT_LISTEN"]) ?? platform.defaultListen,
-    advertise: options.advertise ?? list(env["EARSHOT_ADVERTISE"]) ?? [],
-    discovery: options.discovery ?? defaultDiscovery(platform, list),
+    advertise: checkAdvertised(options.advertise ?? list(env["EARSHOT_ADVERTISE"]) ?? []),
+    discovery: checkDiscovery(options.discovery ?? defaultDiscovery(platform, list)),
     meta: checkMeta(options.meta ?? {}),
-    state: options.state ?? env["EARSHOT_STATE"],
+    state: checkState(options.state ?? env["EARSHOT_STATE"]),
     maxLinks: whole("maxLinks", options.maxLinks ?? 128, 1),
     settle: whole("settle", options.settle ?? 1000, 0),
     codec: options.codec ?? msgpack,
@@ -131,9 +136,34 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
 export function checkMeta(meta: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   if (typeof meta !== "object" || (meta as unknown) === null || Array.isArray(meta))
     throw new EarshotError("EINVAL", "meta must be an object")
-  const { length } = msgpack.encode(meta)
+  let length: number
+  try {
+    length = msgpack.encode(meta).length
+  } catch (error) {
+    throw new EarshotError("EINVAL", `meta can't travel: ${(error as Error).message}`, error)
+  }
   if (length > 8192) throw new EarshotError("EINVAL", `meta takes ${length} bytes, more than 8 KiB`)
   return meta
+}
+
+function checkAdvertised(endpoints: readonly string[]): readonly string[] {
+  for (const each of endpoints)
+    if (typeof each !== "string" || !ENDPOINT.test(each))
+      throw new EarshotError("EINVAL", `an endpoint to advertise is scheme://address, not ${JSON.stringify(each)}`)
+  return endpoints
+}
+
+function checkDiscovery(all: readonly Discovery[]): readonly Discovery[] {
+  for (const each of all as readonly (Partial<Discovery> | null | undefined)[])
+    if (typeof each?.start !== "function" || typeof each.stop !== "function")
+      throw new EarshotError("EINVAL", "a discovery has start and stop: mdns(), seeds(…), dns(…)")
+  return all
+}
+
+/** An empty variable is none. */
+function checkState(path: string | undefined): string | undefined {
+  if (path !== undefined && typeof path !== "string") throw new EarshotError("EINVAL", "state is the path of a file")
+  return path === "" ? undefined : path
 }
 
 function defaultDiscovery(platform: Platform, list: (text: string | undefined) => string[] | undefined): Discovery[] {

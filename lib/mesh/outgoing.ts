@@ -11,7 +11,7 @@ import type { Member, Posted } from "./member.ts"
 import { ONE_WAITS, Tally, allSent, resolved, type Receipt } from "./receipt.ts"
 import type { Party, Route } from "./routes.ts"
 import { checkSubject } from "./subject.ts"
-import { Waiting, type OnFull } from "./waiting.ts"
+import { Waiting, checkOnFull, type OnFull } from "./waiting.ts"
 import { Work, type Given } from "./work.ts"
 import {
   BRIEF_HEAD,
@@ -83,6 +83,7 @@ export class Outgoing {
     if (onFull === "wait" || options?.confirm === true)
       throw new EarshotError("EINVAL", "tryPublish can't wait: use publish")
     if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
+    checkOnFull(onFull)
     if (!context.settled) return this.keep(subject, data, options ?? DEFAULTS, undefined)
     const route = context.routes.of(subject)
     this.published++
@@ -101,11 +102,13 @@ export class Outgoing {
   publish(subject: string, data: unknown, options: PublishOptions = DEFAULTS): Promise<Receipt> {
     const { context } = this
     if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
-    if (!context.settled)
-      return new Promise((resolve) => {
-        const receipt = this.keep(subject, data, options, resolve)
-        if (receipt !== ONE_WAITS) resolve(receipt)
-      })
+    checkOnFull(options.onFull)
+    if (!context.settled) {
+      let done!: (receipt: Receipt | Promise<Receipt>) => void
+      const settled = new Promise<Receipt>((resolve) => (done = resolve))
+      const receipt = this.keep(subject, data, options, done)
+      return receipt === ONE_WAITS ? settled : resolved(receipt)
+    }
     if (options.onFull !== "wait" && options.confirm !== true) return resolved(this.now(subject, data, options))
     const route = context.routes.of(subject)
     this.published++

@@ -19,9 +19,11 @@ type Conditions = Omit<ReadyConditions, "members"> & { readonly members?: number
 /** Resolves when all of it is true. Rejects TIMEOUT, or EBADF when the mesh is closed. */
 export function ready(hub: Hub, { members: wanted = 0, subject, timeout = 10_000 }: Conditions): Promise<void> {
   hub.checkOpen()
-  if (!(timeout >= 0)) throw new EarshotError("EINVAL", "timeout is a number of milliseconds")
-  if (subject !== undefined) hub.routes.of(subject)
+  if (typeof timeout !== "number" || !(timeout >= 0))
+    throw new EarshotError("EINVAL", "timeout is a number of milliseconds")
   const count = typeof wanted === "function" ? wanted : (): number => wanted
+  if (typeof count() !== "number" || !(count() >= 0)) throw new EarshotError("EINVAL", "members is a number of members")
+  if (subject !== undefined) hub.routes.of(subject)
   const met = (): boolean => {
     const members = count()
     if (members === 0 && subject === undefined) return hub.settled

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
+import { signalOf } from "../waiters.ts"
 import { decodeContent } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers } from "./contract.ts"
@@ -90,6 +91,7 @@ interface Taking {
   readonly perSecond: number
   readonly feed: Feed<Sample>
   readonly rate: Rate
+  readonly onEnd: () => void
   skipped: number
 }
 
@@ -113,24 +115,27 @@ export class Sampling {
 
   // --- What we take ---
 
-  /** Throws INVALID_SUBJECT, EINVAL. */
-  take(pattern: string, { perSecond = 10, signal }: SampleOptions): AsyncIterable<Sample> {
+  /** Throws INVALID_SUBJECT, EINVAL, LIMIT; the loop throws LIMIT, too, when others began before it. */
+  take(pattern: string, options: SampleOptions): AsyncIterable<Sample> {
     const { context, takings } = this
-    if (!(perSecond >= LEAST_RATE && perSecond <= MOST_RATE))
+    const { perSecond = 10 } = options
+    const signal = signalOf(options)
+    if (typeof perSecond !== "number" || !(perSecond >= LEAST_RATE && perSecond <= MOST_RATE))
       throw new EarshotError("EINVAL", `perSecond is a number from ${LEAST_RATE} to ${MOST_RATE}`)
-    if (takings.size >= MOST_PROBES) throw new EarshotError("LIMIT", `${MOST_PROBES} samples are taken already`)
+    if (takings.size >= MOST_PROBES) throw tooMany()
     let id = 0
-    const leave = (): void => {
-      signal?.removeEventListener("abort", leave)
-      this.leave(id)
-    }
+    const leave = (): void => this.leave(id)
     const feed = new Feed<Sample>(() => {
       if (id === 0) begin()
     }, leave)
     const begin = (): void => {
       if (context.closed || signal?.aborted === true) return feed.end()
+      // Several may have been made before the first of them began.
+      if (takings.size >= MOST_PROBES) return feed.fail(tooMany())
       id = ++this.last
-      const taking: Taking = { pattern, perSecond, feed, rate: new Rate(context.clock, perSecond), skipped: 0 }
+      const rate = new Rate(context.clock, perSecond)
+      const onEnd = (): void => signal?.removeEventListener("abort", leave)
+      const taking: Taking = { pattern, perSecond, feed, rate, onEnd, skipped: 0 }
       takings.set(id, taking)
       context.clock.hold()
       signal?.addEventListener("abort", leave)
@@ -164,6 +169,7 @@ export class Sampling {
     this.remove(undefined, id)
     for (const member of this.context.links.linked)
       if (member.features.has("sample")) member.tell([numbered(Kind.SAMPLE, END, id)])
+    taking.onEnd()
     taking.feed.end()
     this.context.clock.release()
   }
@@ -259,6 +265,10 @@ export class Sampling {
     if (known!.size === 0) this.byMember.delete(member)
     this.probes.remove(probe.pattern, probe)
   }
+}
+
+function tooMany(): EarshotError {
+  return new EarshotError("LIMIT", `${MOST_PROBES} samples are taken already`)
 }
 
 function tell(member: Member, id: number, { pattern, perSecond }: Taking): void {

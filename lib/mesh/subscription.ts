@@ -5,6 +5,7 @@
 import type { Clock } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
 import { Ring } from "../ring.ts"
+import { checkTimeout } from "../waiters.ts"
 import type { MeshDropReason } from "./events.ts"
 import type { Interest } from "./interest.ts"
 import type { MeshMessage } from "./message.ts"
@@ -28,6 +29,8 @@ export interface SubscribeOptions {
   /** Ends the subscription. */
   readonly signal?: AbortSignal | undefined
 }
+
+const RULES: ReadonlySet<unknown> = new Set<SubscribeOptions["onFull"]>(["drop", "drop-oldest", "conflate", "end"])
 
 /** What a subscription calls with each message; a promise is waited for. */
 export type SubscriptionHandler<Data = any> = (message: MeshMessage<Data>) => unknown
@@ -108,6 +111,8 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
     this.prefetch = whole("prefetch", options.prefetch ?? this.concurrency, 0)
     this.queueSize = whole("queueSize", options.queueSize ?? 1000, 1)
     this.queueBytes = whole("queueBytes", options.queueBytes ?? 8 * 1024 * 1024, 1)
+    if (!RULES.has(options.onFull ?? "drop"))
+      throw new EarshotError("EINVAL", `onFull is one of ${[...RULES].join(", ")}`)
   }
 
   /** It gets nothing more: unsubscribed, drained, ended by its signal, or the mesh is closed. */
@@ -135,8 +140,9 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
     return { pattern, queue, received, handled, failed, dropped, waiting: this.waiting.length, waitingBytes, running }
   }
 
-  /** Resolves when every linked member has confirmed this interest. Rejects TIMEOUT after `timeout` ms (default 10 s). */
+  /** Resolves when every linked member has confirmed this interest. Rejects TIMEOUT after `timeout` ms (default 10 s), EBADF when the mesh is closed. Throws EINVAL. */
   ready({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<void> {
+    checkTimeout(timeout)
     return this.owner.confirmed(timeout)
   }
 

@@ -10,6 +10,14 @@ import { Kind } from "./wire.ts"
 /** When a link is full. `wait`: `publish` resolves later. `conflate`: the newest of each subject. */
 export type OnFull = "drop" | "wait" | "drop-oldest" | "conflate" | "disconnect"
 
+const RULES: ReadonlySet<unknown> = new Set<OnFull>(["drop", "wait", "drop-oldest", "conflate", "disconnect"])
+
+/** Throws EINVAL for what is none of them: it would be taken for another. */
+export function checkOnFull(onFull: OnFull | undefined): void {
+  if (onFull !== undefined && !RULES.has(onFull))
+    throw new EarshotError("EINVAL", `onFull is one of ${[...RULES].join(", ")}`)
+}
+
 /** Messages, and bytes, that wait for one member. */
 const MOST = 1000
 const MOST_BYTES = 8 * 1024 * 1024
@@ -78,6 +86,7 @@ export class Waiting {
       if (posted === "full") return
       if (posted === "too-large") this.context.drop(posted, 1, sizeOf(frames), { member })
       line.shift().resolve(posted)
+      this.context.clock.release()
     }
     this.members.delete(member)
     this.context.onLess()
@@ -93,6 +102,7 @@ export class Waiting {
       for (const { frames, subject, resolve } of line.waiters.drain()) {
         this.context.drop("closed", 1, sizeOf(frames), { subject })
         resolve("gone")
+        this.context.clock.release()
       }
     this.members.clear()
   }
@@ -104,6 +114,7 @@ export class Waiting {
       this.context.drop("full", 1, sizeOf(message), { member })
       return Promise.resolve("full")
     }
+    this.context.clock.hold()
     return new Promise((resolve) => line.push({ frames: message, subject, resolve }))
   }
 

@@ -89,6 +89,7 @@ export class Work {
     line.bytes += size
     this.bytes += size
     this.count++
+    this.context.clock.hold()
     return new Promise((resolve) => line.jobs.push({ frames, subject, resolve }))
   }
 
@@ -168,6 +169,7 @@ export class Work {
     line.bytes -= size
     this.bytes -= size
     this.count--
+    this.context.clock.release()
     return job
   }
 

@@ -1,8 +1,9 @@
 // What is easily lost in silence, left behind or counted wrongly: ends, odd handlers, and sums.
+import { join } from "node:path"
 import t from "tap"
-import type { Mesh } from "../../lib/mesh/index.ts"
+import { Mesh } from "../../lib/mesh/index.ts"
 import { KEPT, Replay } from "../../lib/mesh/replay.ts"
-import { testMesh } from "../../lib/mesh/testing.ts"
+import { testMesh, type TestMesh } from "../../lib/mesh/testing.ts"
 import { FULL, Kind, groupHead } from "../../lib/mesh/wire.ts"
 import { MeshPeer, hubOf, member, want } from "../support/mesh-peer.ts"
 import { outcome, thrown, until, within } from "../support/sockets.ts"
@@ -15,6 +16,10 @@ function gate(): { readonly open: () => void; readonly opened: Promise<void> } {
   const opened = new Promise<void>((resolve) => (open = resolve))
   return { open, opened }
 }
+
+/** What the members of a net remember between runs. */
+const statesOf = (net: TestMesh): { readonly byPath: ReadonlyMap<string, { readonly addresses: readonly string[] }> } =>
+  (net as unknown as { states: ReturnType<typeof statesOf> }).states
 
 const dropsOf = (mesh: Mesh): Partial<Record<string, number>> =>
   Object.fromEntries(Object.entries(mesh.stats().dropped).map(([reason, tally]) => [reason, tally.count]))
@@ -378,3 +383,140 @@ for (const ends of ["its link is lost", "we close"])
     t.strictSame(silent, [])
     t.ok(sum(told) >= queued && sum(told) <= sent, `${sum(told)} of ${sent}, ${queued} waited`)
   })
+
+t.test("arguments that can't be are refused at once, also before the mesh has settled", async (t) => {
+  await using net = await testMesh(["a"])
+  const { a } = net.mesh
+  const odd = (value: unknown): never => value as never
+  const signal = odd({})
+  for (const [what, call] of Object.entries<() => unknown>({
+    publish: () => a.publish("x", 1, { onFull: odd("drp") }),
+    tryPublish: () => a.tryPublish("x", 1, { onFull: odd("block") }),
+    subscribe: () => a.subscribe("x", { onFull: odd("wait") }, () => {}),
+    timeout: () => a.request("x", 1, { timeout: odd("100") }),
+    wait: () => a.request("x", 1, { wait: NaN }),
+    to: () => a.request("x", 1, { to: odd(5) }),
+    max: () => a.requestMany("x", 1, { max: odd("5") }),
+    stall: () => a.requestMany("x", 1, { stall: odd("5") }),
+    perSecond: () => a.sample("x", { perSecond: odd("5") }),
+    signal: () => a.sample("x", { signal }),
+    members: () => a.ready({ members: odd("1") }),
+    ready: () => a.ready({ timeout: odd("50") }),
+    "sub.ready": () => a.subscribe("y").ready({ timeout: NaN }),
+    drain: () => a.drain({ timeout: NaN }),
+    meta: () => a.setMeta({ f() {} }),
+  }))
+    t.throws(call, { code: "EINVAL" }, what)
+  await t.rejects(a.flush({ timeout: NaN }), { code: "EINVAL" })
+  for (const options of [
+    { open: "yes" },
+    { replay: 0 },
+    { observe: "no" },
+    { discovery: {} },
+    { discovery: [{}] },
+    { advertise: "tcp://x:1" },
+    { advertise: ["nonsense"] },
+    { codecs: {} },
+    { listen: "tcp://127.0.0.1:0" },
+    { meta: { f() {} } },
+    { state: 5 },
+  ])
+    await t.rejects(Mesh.join({ discovery: [], ...options } as never), { code: "EINVAL" }, JSON.stringify(options))
+
+  const slow = { name: "slow", start: () => new Promise<void>(() => {}), stop: async () => {} }
+  const early = await member(t, { discovery: [slow] })
+  t.throws(() => early.publish("a.*", 1), { code: "INVALID_SUBJECT" })
+  t.throws(() => early.publish("a", () => {}), { code: "ENCODE" })
+  await early.close()
+  await t.rejects(early.flush(), { code: "EBADF" })
+})
+
+t.test("what can't be decoded here is counted, once for each message", async (t) => {
+  const odd = { name: "odd", encode: (value: unknown) => Buffer.from(String(value)), decode: String }
+  await using net = await testMesh(["a", "b"], { member: (name) => (name === "a" ? { codec: odd } : {}) })
+  const { a, b } = net.mesh
+  const got: unknown[] = []
+  for (let i = 0; i < 2; i++) b.subscribe("x", ({ data, raw }) => void got.push([data, String(raw)]))
+  await net.settle()
+  const drops: unknown[] = []
+  b.on("drop", ({ reason, subject, member, count }) => drops.push([reason, subject, member?.name, count]))
+  await a.publish("x", 5)
+  await a.flush()
+  t.strictSame(got, [
+    [undefined, "5"],
+    [undefined, "5"],
+  ])
+  t.strictSame(drops, [["undecodable", "x", "a", 1]])
+  t.strictSame(b.stats().dropped, { undecodable: { count: 1, bytes: 1 } })
+})
+
+t.test("whoever waits for a receipt keeps the process alive, and no longer", async (t) => {
+  await using net = await testMesh(["a", "b"], { clock: "virtual" })
+  const { a, b } = net.mesh
+  const { open, opened } = gate()
+  b.subscribe("x", () => {})
+  const work = b.subscribe("job", { queue: "crew", prefetch: 0 }, () => opened)
+  await net.settle()
+  const before = net.clock.holds
+  const confirmed = a.publish("x", 1, { confirm: true })
+  t.equal(net.clock.holds, before + 1)
+  t.match(await net.until(confirmed), { confirmed: 1 })
+  t.equal(net.clock.holds, before)
+  await a.publish("job", 1)
+  await net.until(a.flush())
+  const waiting = a.publish("job", 2, { onFull: "wait" })
+  t.ok(net.clock.holds > before)
+  open()
+  t.match(await net.until(waiting), { sent: 1 })
+  await net.clock.settle()
+  t.equal(net.clock.holds, before)
+  // At the end, too.
+  work.unsubscribe()
+  b.subscribe("job", { queue: "crew", prefetch: 0 }, () => new Promise(() => {}))
+  await net.settle()
+  await a.publish("job", 1)
+  await net.until(a.flush())
+  const dropped = a.publish("job", 2, { onFull: "wait" })
+  const unsure = a.publish("x", 1, { confirm: true })
+  await net.close()
+  t.match(await dropped, { dropped: 1 })
+  t.match(await unsure, { sent: 1 })
+  t.strictSame([net.clock.holds, net.clock.timers], [0, 0])
+})
+
+t.test("a join that fails lets go of the state", async (t) => {
+  const state = join(t.testdir(), "state")
+  await t.rejects(Mesh.join({ discovery: [], state, codecs: [{ name: "none" } as never] }), { code: "EINVAL" })
+  await t.rejects(Mesh.join({ discovery: [], state, listen: ["none://x"] }), { code: "EPROTONOSUPPORT" })
+  await member(t, { state })
+})
+
+t.test("good addresses are remembered while members are there, and not forgotten alone", async (t) => {
+  await using net = await testMesh(["a"])
+  const b = await net.join("b", { state: "s" })
+  const kept = (): readonly string[] => statesOf(net).byPath.get("s")!.addresses
+  t.strictSame(kept(), net.mesh.a.endpoints, "long before it is closed")
+  await net.mesh.a.close()
+  await until("nobody", () => b.members.size === 0)
+  await b.close()
+  t.strictSame(kept(), net.mesh.a.endpoints)
+})
+
+t.test("samples: as many as may be, whenever they begin; no signal is listened to for ever", async (t) => {
+  await using net = await testMesh(["a"])
+  const { a } = net.mesh
+  const { signal } = new AbortController()
+  let listeners = 0
+  const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)]
+  Object.assign(signal, {
+    addEventListener: (...args: Parameters<typeof add>) => (listeners++, add(...args)),
+    removeEventListener: (...args: Parameters<typeof remove>) => (listeners--, remove(...args)),
+  })
+  const all = Array.from({ length: 65 }, () => a.sample("x", { signal })[Symbol.asyncIterator]())
+  const reads = all.map((each) => outcome(each.next()))
+  t.equal(await reads[64], "LIMIT")
+  t.equal(listeners, 64)
+  await a.close()
+  await Promise.all(reads)
+  t.equal(listeners, 0)
+})
