@@ -85,7 +85,8 @@ export class Crowd implements Crowding {
     this.stay = now - this.cameBack < SHORT ? Math.min(2 * this.stay, LONGEST_STAY) : FIRST_STAY
     this.turn(true)
     hub.finder.log("info", `${reason}: it joins as a leaf`)
-    hub.events.emit("denied", { what: "link", member: refuser.id!, reason: `${reason}; it joins as a leaf instead` })
+    const said = `${reason}; it joins as a leaf instead`
+    hub.denials.add({ what: "link", member: refuser.id!, reason: said, count: 1 })
     this.seek(to)
   }
 

@@ -37,8 +37,11 @@ export function dispatch(hub: Hub, member: Member, kind: number, message: Messag
       return onLoad(hub, member, head)
     case Kind.INTEREST: {
       const refused = hub.incoming.onInterest(member, message)
-      if (refused.length > 0)
-        hub.denied(member, `it has too many subscriptions; ${refused.length} were not taken`, refused[0])
+      const [subject] = refused
+      if (subject !== undefined) {
+        const about = { what: "interest", member: member.id, subject, count: refused.length } as const
+        hub.denials.add({ ...about, reason: "it has too many subscriptions" })
+      }
       return hub.asking.onChange()
     }
     case Kind.BARRIER:
@@ -54,14 +57,23 @@ export function dispatch(hub: Hub, member: Member, kind: number, message: Messag
       return hub.sampling.onSample(member, message)
     case Kind.SAMPLED:
       return hub.sampling.onSampled(member, message)
-    case Kind.DENIED: {
-      const { subject, reason } = readMap(message[1])
-      const text = typeof reason === "string" ? printable(reason, 200) : "it takes no more subscriptions"
-      return hub.denied(member, text, typeof subject === "string" ? printable(subject) : undefined)
-    }
+    case Kind.DENIED:
+      return onDenied(hub, member, message)
     default:
       hub.onUnknown(1)
   }
+}
+
+/** It takes no more of our subscriptions, or of our samples. */
+function onDenied(hub: Hub, member: Member, message: Message): void {
+  const { what, count, subject, reason } = readMap(message[1])
+  hub.denials.add({
+    what: what === "sample" ? what : "interest",
+    member: member.id,
+    ...(typeof subject === "string" && { subject: printable(subject) }),
+    reason: typeof reason === "string" ? printable(reason, 200) : "it takes no more subscriptions",
+    count: Number.isSafeInteger(count) && (count as number) > 0 ? (count as number) : 1,
+  })
 }
 
 /** A group is full there, or free again. */

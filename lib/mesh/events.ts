@@ -46,8 +46,17 @@ export interface MeshEvents {
     readonly direction: "sent" | "received"
     readonly count: number | undefined
   }
-  /** Something was refused: a subscription beyond a limit, a link of another network, or one beyond `maxLinks` (then we are a leaf instead). */
-  denied: { readonly what: string; readonly subject?: string; readonly member?: string; readonly reason: string }
+  /**
+   * Something was refused: a subscription or a sample beyond a limit, a link of another network, or one beyond `maxLinks` (then we are
+   * a leaf instead). The first at once, then at most one a second for each cause and member; `count` is exact in sum.
+   */
+  denied: {
+    readonly what: "interest" | "sample" | "link"
+    readonly subject?: string
+    readonly member?: string
+    readonly reason: string
+    readonly count: number
+  }
   /** Another living member has our id. */
   clash: { readonly id: string; readonly member: MemberInfo }
   /** What a handler threw, or what went wrong behind the scenes; without a listener it is only counted. */

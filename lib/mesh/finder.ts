@@ -170,7 +170,7 @@ export class Finder implements DiscoveryHost {
       if (this.written.has(endpoint)) this.note({ key: "seed-self", evidence }, endpoint)
     } else if (outcome === "full") {
       this.note({ key: "full", evidence: `${endpoint}: ${reason}` }, endpoint)
-      this.hub.events.emit("denied", { what: "link", ...(peer && { member: peer.id }), reason })
+      this.hub.denials.add({ what: "link", ...(peer && { member: peer.id }), reason, count: 1 })
     } else if (outcome === "failed") this.note({ key: "refused", evidence: `${endpoint}: ${reason}` }, endpoint)
     else if (peer?.id !== this.hub.identity.id) this.noteForeign(endpoint, reason, peer)
   }
@@ -180,7 +180,7 @@ export class Finder implements DiscoveryHost {
     if (peer.network === this.hub.settings.network && peer.version[0] === MAJOR) return
     this.noteForeign(remote.replace(/:\d+$/, ""), reason, peer)
     if (peer.network !== this.hub.settings.network)
-      this.hub.events.emit("denied", { what: "link", member: peer.id, reason })
+      this.hub.denials.add({ what: "link", member: peer.id, reason, count: 1 })
   }
 
   onFailure(endpoint: string, error: unknown): void {

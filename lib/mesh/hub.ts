@@ -14,6 +14,7 @@ import type { Context } from "./context.ts"
 import type { Platform } from "./contract.ts"
 import { Counters } from "./counters.ts"
 import { Crowd } from "./crowd.ts"
+import { Denials } from "./denials.ts"
 import { hintOf } from "./diagnose.ts"
 import { dispatch } from "./dispatch.ts"
 import type { Outcome } from "./doors.ts"
@@ -53,6 +54,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
   readonly settings: MeshSettings
   readonly events: Events<MeshEvents>
   readonly counters: Counters
+  readonly denials: Denials
   readonly codecs: Codecs
   readonly reading: ContentContext
   readonly routes: Routes = new Routes()
@@ -100,6 +102,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     this.meta = settings.meta
     this.events = new Events(clock)
     this.counters = new Counters(clock, this.events)
+    this.denials = new Denials(clock, this.events)
     this.codecs = new Codecs(settings.codec, settings.codecs)
     this.reading = {
       codecs: this.codecs,
@@ -364,12 +367,6 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     dispatch(this, member, kind, message)
   }
 
-  /** One side takes no more of the other's subscriptions. */
-  denied(member: Member, reason: string, subject?: string): void {
-    const about = { what: "interest", member: member.id, reason }
-    this.events.emit("denied", subject === undefined ? about : { ...about, subject })
-  }
-
   async close(linger: number): Promise<void> {
     this.closed = true
     this.clock.hold()
@@ -389,6 +386,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     this.crowd.close()
     await Promise.all([this.finder.stop(), this.links.close(linger)])
     this.counters.close()
+    this.denials.close()
     this.clock.release()
   }
 }

@@ -115,8 +115,9 @@ export class OwnInterest {
 
   acquire(interest: Interest): void {
     const known = this.want(interest)
-    if (known.own++ === 0) this.wishes.add(interest.pattern, known.wish)
+    const first = known.own++ === 0
     this.settle(known)
+    if (first) this.wishes.add(interest.pattern, known.wish)
   }
 
   release(interest: Interest): void {

@@ -4,8 +4,10 @@
  */
 import type { Counters } from "./counters.ts"
 import type { Groups, OwnLoad } from "./groups.ts"
+import type { OwnInterest } from "./interest.ts"
 import type { Links } from "./links.ts"
 import type { Member } from "./member.ts"
+import type { Relay } from "./relay.ts"
 import type { Party } from "./routes.ts"
 import { FULL, Kind, groupHead } from "./wire.ts"
 
@@ -13,6 +15,8 @@ export interface LoadsOwner extends OwnLoad {
   readonly links: Links
   readonly groups: Groups
   readonly counters: Counters
+  readonly interest: OwnInterest
+  readonly relay: Relay
 }
 
 /** Who has room: nobody, one, or several. */
@@ -51,15 +55,19 @@ export class Loads {
 
   /** Somebody may have room who had none, or the other way round. */
   change(group: string): void {
-    const { counters, links } = this.owner
+    const { counters, links, interest, relay } = this.owner
     const full = this.full(group)
-    if (counters.tellLoad(group, full))
+    // Who is free must not be heard of before what it is free for.
+    if (counters.tellLoad(group, full)) {
+      if (interest.dirty) interest.flush()
       for (const member of links.linked) if (!member.leaf) member.tell(loadOf(group, full))
+    }
     if (this.leaves.size === 0) return
     const open = this.open(group)
     const before = this.told.get(group)
     if (isSame(open, before ?? "several")) return
     this.told.set(group, open)
+    relay.flush()
     for (const leaf of this.leaves) {
       const now = isFull(open, leaf)
       if (now !== isFull(before ?? "several", leaf)) leaf.tell(loadOf(group, now))

@@ -21,6 +21,8 @@ const SUSPICION = 2000
 const CORROBORATED = 2000
 /** A timer so much later than asked for tells of a stopped process: who was asked gets another chance. */
 const LATE = 1000
+/** ms between two measurements of the way to one who asks us, and whom we don't. */
+const MEASURED_EVERY = 30_000
 
 export interface PulseOwner {
   /** Linked members. */
@@ -44,10 +46,12 @@ export class Pulse {
   private line: Member[] = []
   private lap = 0
   private wokeAt = -Infinity
+  private measuredAt: number
 
   constructor(clock: Clock, owner: PulseOwner) {
     this.clock = clock
     this.owner = owner
+    this.measuredAt = clock.now()
   }
 
   start(): void {
@@ -64,6 +68,7 @@ export class Pulse {
   /** A link is new: who dialled asks at once, and the other side learns by that how long silence is life. */
   greet(member: Member): void {
     if (member.dialled) this.probe(member, BOUND - INTERVAL, true)
+    else this.measure(member)
   }
 
   forget(member: Member): void {
@@ -118,6 +123,15 @@ export class Pulse {
     look(since + (told ? patience : Math.min(patience, SUSPICION)))
   }
 
+  /** A ping that nobody is judged by: how long is the way to it? */
+  private measure(member: Member): void {
+    const session = member.pipe?.session
+    const since = this.clock.now()
+    session?.probe(BOUND, (_exact, answered) => {
+      if (answered && member.pipe?.session === session) member.rtt = this.clock.now() - since
+    })
+  }
+
   /** ms between two pings of one link, now. */
   get interval(): number {
     return Math.max(INTERVAL, PACE * this.lap)
@@ -154,6 +168,10 @@ export class Pulse {
       const both = linked.length * PACE > INTERVAL
       this.line = linked.filter(({ dialled, leaf }) => dialled || (both && !leaf))
       this.lap = this.line.length
+      if (this.clock.now() - this.measuredAt >= MEASURED_EVERY) {
+        this.measuredAt = this.clock.now()
+        if (!both) for (const member of linked) if (!member.dialled && !member.leaf) this.measure(member)
+      }
     }
     const member = this.draw()
     if (member !== undefined) this.probe(member, BOUND - INTERVAL, true)

@@ -5,6 +5,7 @@ import { seeds } from "../../lib/mesh/discovery/seeds.ts"
 import { testMesh, type TestMesh, type TestMeshOptions } from "../../lib/mesh/testing.ts"
 import type { Interest } from "../../lib/mesh/interest.ts"
 import type { Hub } from "../../lib/mesh/hub.ts"
+import { Kind } from "../../lib/mesh/wire.ts"
 import { until, within } from "../support/sockets.ts"
 import type { Test } from "tap"
 
@@ -256,6 +257,36 @@ t.test("a short loss of its link costs a leaf nothing, and nothing comes twice",
   )
   t.strictSame(said, ["0 away", "1 away", "2 away"])
   t.strictSame(gaps, [])
+})
+
+t.test("who has room again says first what it wants: to members and to leaves", async (t) => {
+  const net = await carried(t, ["l1a"])
+  const { r1, r2, l1a } = net.mesh as Record<string, Mesh>
+  let release = (): void => {}
+  const free = new Promise<void>((resolve) => (release = resolve))
+  r1!.subscribe("one", { queue: "w", prefetch: 0 }, () => free)
+  await net.settle()
+  await r2!.publish("one")
+  const told: Record<string, number[]> = {}
+  for (const mesh of [r2!, l1a!]) {
+    const [carrier] = [...hubOf(mesh).links.linked].filter(({ name }) => name === "r1")
+    await until("it is full", () => carrier!.full.has("w"))
+    const hub = hubOf(mesh)
+    const kinds: number[] = (told[mesh.name] = [])
+    const onMessage = hub.onMessage.bind(hub)
+    hub.onMessage = (member, kind, message) => {
+      kinds.push(kind)
+      onMessage(member, kind, message)
+    }
+  }
+  r1!.subscribe("two", { queue: "w" }, () => {})
+  await net.settle()
+  for (const kinds of Object.values(told))
+    t.strictSame(
+      kinds.filter((kind) => kind === Kind.INTEREST || kind === Kind.LOAD),
+      [Kind.INTEREST, Kind.LOAD],
+    )
+  release()
 })
 
 t.test("a leaf that is alone asks again after a random time that grows, and at once when it is nudged", async (t) => {

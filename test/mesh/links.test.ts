@@ -17,6 +17,21 @@ const record = (net: VirtualTestMesh, mesh: Mesh, name: Parameters<Mesh["on"]>[0
   return seen
 }
 
+t.test("both sides of a link know the round trip, and it is measured anew", async (t) => {
+  const net = await testMesh(["a", "b", "l"], {
+    clock: "virtual",
+    member: (name) => ({ observe: false, ...(name === "l" ? { listen: [] } : {}) }),
+  })
+  t.teardown(() => net.close())
+  const of = (name: "a" | "b" | "l"): (number | undefined)[] =>
+    [...net.mesh[name].members.values()].map(({ rtt }) => rtt)
+  await net.advance(100)
+  for (const name of ["a", "b", "l"] as const) t.notOk(of(name).includes(undefined), name)
+  net.slow("a", "b", 7)
+  await net.advance(35_000)
+  for (const name of ["a", "b"] as const) t.ok(of(name).includes(14), `${name} ${of(name).join()}`)
+})
+
 t.test("who falls silent is gone 6 s after the last sign of life, whoever dialled", async (t) => {
   const dialled = new Set<boolean>()
   for (let seed = 1; seed <= 8; seed++) {
