@@ -34,6 +34,7 @@ import { Loads } from "./loads.ts"
 import type { Member } from "./member.ts"
 import type { MeshSettings } from "./options.ts"
 import { Outgoing } from "./outgoing.ts"
+import { keepLocal } from "./peers.ts"
 import { Relay } from "./relay.ts"
 import { report } from "./reports.ts"
 import { Routes } from "./routes.ts"
@@ -133,8 +134,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
   async open(known: readonly string[]): Promise<void> {
     const { settings, platform, links, whereabouts } = this
     for (const endpoint of settings.listen) {
-      const near = settings.open || typeof endpoint !== "string" ? endpoint : platform.keepLocal(endpoint)
-      whereabouts.add(await links.listen(near))
+      whereabouts.add(await links.listen(settings.open ? endpoint : keepLocal(endpoint, platform)))
     }
     whereabouts.start()
     if (settings.observe) this.stopReporting = report(this)

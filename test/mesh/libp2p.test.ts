@@ -2,9 +2,12 @@
 import { networkInterfaces } from "node:os"
 import t from "tap"
 import { systemClock } from "../../lib/clock.ts"
+import type { Place } from "../../lib/contract.ts"
 import { seeds } from "../../lib/mesh/discovery/seeds.ts"
 import type { Mesh } from "../../lib/mesh/mesh.ts"
 import { platform } from "../../lib/mesh/platform.node.ts"
+import { keepLocal } from "../../lib/mesh/peers.ts"
+import { libp2p } from "../../transports/libp2p.ts"
 import { memberOver, nodeFor } from "../support/libp2p-mesh.ts"
 import { until } from "../support/sockets.ts"
 
@@ -74,6 +77,9 @@ t.test("private: it announces, dials and takes in on this host only", async (t) 
   ])
     t.notOk(platform.isLocal(far), far)
   t.equal(platform.keepLocal("libp2p://#mesh"), "libp2p:///ip4/127.0.0.1#mesh")
+
+  const { address } = keepLocal({ transport: libp2p(), address: "#mesh" }, platform) as Place
+  t.equal(address, "/ip4/127.0.0.1#mesh", "also where it is given by its transport")
 
   const wide = await nodeFor(t, { addresses: { listen: ["/ip4/0.0.0.0/tcp/0"] } })
   const a = await memberOver(t, wide)
