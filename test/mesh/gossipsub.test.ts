@@ -6,6 +6,7 @@ import { noise } from "@libp2p/noise"
 import { tcp } from "@libp2p/tcp"
 import { yamux } from "@libp2p/yamux"
 import { createLibp2p, type Libp2p } from "libp2p"
+import { fork } from "node:child_process"
 import t, { type Test } from "tap"
 import { codes } from "../../lib/errors.ts"
 import { gossipsub, type MeshMessage, type PubsubMesh, type PubsubOptions } from "../../lib/mesh/gossipsub.ts"
@@ -434,6 +435,43 @@ t.test("the node is stopped under it", async (t) => {
   await a.publish("n", "back")
   await until("it is back", () => heard.length === 1)
 })
+
+t.test(
+  "a program without Earshot takes part; when it stops reading it is given up, and nothing fills up",
+  async (t) => {
+    const node = await createNode(t, { maxOutboundBufferSize: 1024 * 1024 })
+    const mesh = join(t, node)
+    const heard = listen(mesh, "plain.>")
+    const program = new URL("../support/peers/plain-pubsub.mjs", import.meta.url)
+    const child = fork(program, [node.getMultiaddrs()[0]!.toString()], { execArgv: [], stdio: ["ignore", 2, 2, "ipc"] })
+    t.teardown(() => child.kill("SIGKILL"))
+    const told: { id?: string; subject?: string; size?: number }[] = []
+    child.on("message", (message: object) => void told.push(message))
+    await mesh.ready()
+    await until("it has said who it is", () => told.length > 0)
+    t.strictSame(mesh.peers, [told[0]!.id])
+    await mesh.publish("to.plain", "hello", { codec: text })
+    await until("it has heard us", () => told.length === 2)
+    t.strictSame(told[1], { subject: "to.plain", size: 2 + 8 + 1 + 2 + 5 })
+    child.send({ subject: "plain.1", text: "hello" })
+    await until("we have heard it", () => heard.length === 1)
+    t.match(heard[0], { data: "hello", user: told[0]!.id })
+
+    child.kill("SIGSTOP")
+    const piece = new Uint8Array(100_000)
+    let given = 0
+    while (given < 500 && (await mesh.publish("big", piece, { codec: raw })).sent === 1) given++
+    t.ok(given < 200, `${given} pieces of 100 kB wait on the way`)
+    t.strictSame(mesh.peers, [], "it is given nothing more")
+    t.strictSame((await mesh.publish("big", piece, { codec: raw })).reasons, { alone: 1 })
+    t.equal(mesh.stats().dropped.alone!.count, 2)
+    child.kill("SIGCONT")
+    await node.hangUp(node.getPeers()[0]!)
+    await mesh.ready()
+    await mesh.publish("to.plain.again", 1)
+    await until("it hears us again", () => told.some(({ subject }) => subject === "to.plain.again"))
+  },
+)
 
 t.test("networks on one node are apart, and one network is there once", async (t) => {
   const { nodes, meshes } = await network(t, 2, line(2))
