@@ -1,4 +1,5 @@
 /** Runs a mesh's discoveries, keeps what they and the links found odd, and knows who may be dialled. */
+import type { Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
 import { Carriers } from "./carriers.ts"
 import type { Announcement, Candidate, Discovery, DiscoveryHost, Finding, Platform } from "./contract.ts"
@@ -8,6 +9,7 @@ import type { PeerRecord } from "./gossip.ts"
 import type { Hub } from "./hub.ts"
 import { networkHash } from "./identity.ts"
 import type { Introduction } from "./introduction.ts"
+import { logEvents, type LogLevel } from "./log.ts"
 import type { Member } from "./member.ts"
 import { printable } from "./printable.ts"
 import { MAJOR } from "./wire.ts"
@@ -16,6 +18,8 @@ import { MAJOR } from "./wire.ts"
 const MAX_WRITTEN = 1024
 /** ms between two clocks that somebody should know of. */
 const APART = 10_000
+/** ms that discoveries have for their goodbye. */
+const STOPPING = 2000
 
 export class Finder implements DiscoveryHost {
   readonly rounds: Promise<void>[] = []
@@ -35,6 +39,7 @@ export class Finder implements DiscoveryHost {
     this.discovery = hub.settings.discovery
     this.network = networkHash(hub.settings.network)
     this.findings = new Findings(hub.clock)
+    if (hub.settings.log !== "off") logEvents(hub.events, (level, text) => this.log(level, text))
   }
 
   /** Once the member listens. `known`: where members were reached last time. */
@@ -56,15 +61,28 @@ export class Finder implements DiscoveryHost {
   }
 
   nudge(): void {
-    for (const discovery of this.discovery) discovery.nudge?.()
+    for (const discovery of this.discovery) this.guard(() => discovery.nudge?.())
   }
 
   announce(): void {
-    for (const discovery of this.discovery) discovery.announce?.()
+    for (const discovery of this.discovery) this.guard(() => discovery.announce?.())
   }
 
+  /** What a discovery does wrong, or never, holds nobody up. */
   async stop(): Promise<void> {
-    await Promise.allSettled(this.discovery.map((discovery) => discovery.stop()))
+    const all = Promise.allSettled(this.discovery.map(async (discovery) => discovery.stop()))
+    let timer: Timer | undefined
+    const late = new Promise<void>((resolve) => (timer = this.clock.timeout(resolve, STOPPING)))
+    await Promise.race([all, late])
+    timer?.cancel()
+  }
+
+  private guard(ask: () => void): void {
+    try {
+      ask()
+    } catch (error) {
+      this.hub.fail(error)
+    }
   }
 
   // --- For discoveries ---
@@ -191,7 +209,7 @@ export class Finder implements DiscoveryHost {
     this.note({ key, evidence: `${endpoint} can't be reached: ${message}` }, endpoint)
   }
 
-  log(level: "info" | "debug", text: string): void {
+  log(level: LogLevel, text: string): void {
     const { log, name } = this.hub.settings
     if (log === "debug" || log === level) this.platform.log(printable(`earshot ${name}: ${text}`))
   }

@@ -73,7 +73,9 @@ export class Incoming {
         const force = !member.features.has("groups")
         const passed = relay.passTo(member, group, content, message)
         if (passed === "passed") continue
-        if (!local.deliverTo(group, content, member, force)) member.tellCounted(returned(group, message.slice(1)))
+        if (local.deliverTo(group, content, member, force)) continue
+        if (force) this.context.drop("busy", 1, content.raw.length, { member, subject: content.subject })
+        else member.tellCounted(returned(group, message.slice(1)))
       }
     if (flags & CONFIRMED) member.tell([numbered(Kind.CONFIRM, 0, numberAt(head, 2))])
   }

@@ -8,6 +8,8 @@ const KEEP = 30_000
 const KEEP_LEAF = 120_000
 /** ms for which it is counted what they missed, so that both sides can say it when they are back. */
 const COUNT = 300_000
+/** Members that are lost at a time. Of more than that the first one lost is forgotten: anybody can come under many names. */
+export const MOST_LOST = 1024
 
 export class Lost {
   private readonly clock: Clock
@@ -23,6 +25,11 @@ export class Lost {
 
   /** `silent`: its link was ended because it had not been heard of for as long as that takes. `leaf`: one of the two is one. */
   add(member: Member, silent: boolean, leaf: boolean): void {
+    const [first] = this.timers.size < MOST_LOST ? [] : this.timers.keys()
+    if (first !== undefined) {
+      this.onLeave(first)
+      this.onForget(first)
+    }
     this.timers.set(member, [
       this.clock.timeout(() => this.onLeave(member), silent ? 0 : BOUND),
       this.clock.timeout(() => member.replay.end(), leaf ? KEEP_LEAF : KEEP),

@@ -2,9 +2,12 @@
 import { join } from "node:path"
 import t from "tap"
 import { Mesh } from "../../lib/mesh/index.ts"
+import type { Discovery } from "../../lib/mesh/contract.ts"
+import { Lost, MOST_LOST } from "../../lib/mesh/lost.ts"
+import type { Member } from "../../lib/mesh/member.ts"
 import { KEPT, Replay } from "../../lib/mesh/replay.ts"
-import { testMesh, type TestMesh } from "../../lib/mesh/testing.ts"
-import { FULL, Kind, groupHead } from "../../lib/mesh/wire.ts"
+import { testMesh, virtualClock, type TestMesh } from "../../lib/mesh/testing.ts"
+import { FULL, Kind, groupHead, publishHead } from "../../lib/mesh/wire.ts"
 import { MeshPeer, hubOf, member, want } from "../support/mesh-peer.ts"
 import { outcome, thrown, until, within } from "../support/sockets.ts"
 
@@ -519,4 +522,75 @@ t.test("samples: as many as may be, whenever they begin; no signal is listened t
   await a.close()
   await Promise.all(reads)
   t.equal(listeners, 0)
+})
+
+t.test("the log tells who goes and what is lost, in lines for people", async (t) => {
+  const lines = t.capture(console, "error")
+  await using net = await testMesh(["ann", "bob"], { log: "info" })
+  const { ann, bob } = net.mesh
+  bob.subscribe("x", { queueSize: 1 }, () => new Promise(() => {}))
+  bob.subscribe("y", () => {
+    throw new Error("oops")
+  })
+  await net.settle()
+  for (let i = 0; i < 3; i++) ann.tryPublish("x", i)
+  ann.tryPublish("y", 1)
+  await ann.flush()
+  await ann.close()
+  await until("the goodbye", () => bob.members.size === 0)
+  const said = lines().map(({ args: [line] }) => line as string)
+  for (const part of [
+    /^earshot bob: ann \(.{26}\) is linked$/,
+    /^earshot bob: dropped 1 messages about x, 1 bytes: full$/,
+    /^earshot bob: error in y: oops$/,
+    /^earshot bob: ann \(.{26}\) is gone: goodbye$/,
+  ])
+    t.ok(
+      said.some((line) => part.test(line)),
+      `${part}`,
+    )
+})
+
+t.test("a discovery that throws or never stops harms nobody", async (t) => {
+  const throwing = (): never => {
+    throw new Error("no")
+  }
+  const bad = { name: "bad", start: throwing, nudge: throwing, announce: throwing, stop: throwing }
+  const stuck = { name: "stuck", start: async () => {}, stop: () => new Promise<void>(() => {}) }
+  await using net = await testMesh(["a"], { clock: "virtual" })
+  const { endpoints } = net.mesh.a
+  const good: Discovery = { name: "good", start: async (host) => host.found({ endpoints }), stop: async () => {} }
+  const b = await net.join("b", { discovery: [bad, stuck, good] })
+  const errors: string[] = []
+  b.on("error", ({ error }) => errors.push(error.message))
+  hubOf(b).finder.announce()
+  await net.until(net.mesh.a.close())
+  await net.clock.settle()
+  t.equal(b.members.size, 0)
+  t.ok(errors.length >= 2 && errors.every((each) => each === "no"))
+  await net.until(b.close(), 5000)
+  t.equal(net.clock.timers, 0)
+})
+
+t.test("members that are lost are bounded in number: the first one is forgotten", async (t) => {
+  const gone: string[] = []
+  const note = (what: string) => (member: Member) => {
+    gone.push(`${what} ${member.id}`)
+    if (what === "forgotten") lost.remove(member)
+  }
+  const clock = virtualClock()
+  const lost: Lost = new Lost(clock, note("left"), note("forgotten"))
+  for (let i = 0; i < MOST_LOST + 2; i++) lost.add({ id: String(i) } as Member, false, false)
+  t.strictSame(gone, ["left 0", "forgotten 0", "left 1", "forgotten 1"])
+  lost.clear()
+  t.equal(clock.timers, 0)
+})
+
+t.test("work for one who can't take it back is counted where nobody is left to do it", async (t) => {
+  const mesh = await member(t)
+  const peer = await MeshPeer.join(t, mesh, { features: [] })
+  peer.send(publishHead(false, ["crew"], 0), Buffer.from([0, 1, 0x78, 0, 0, 0, 1]))
+  await peer.settled()
+  t.strictSame(dropsOf(mesh), { busy: 1 })
+  t.notOk(peer.inbox.some(([head]) => head![0] === Kind.RETURN))
 })
