@@ -9,7 +9,7 @@ import { MeshMessage, type ReplyOptions } from "./message.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
 import type { Subscription } from "./subscription.ts"
-import { FAILED, GROUP, Kind, nameAt, numberAt, numbered } from "./wire.ts"
+import { FAILED, Kind, numberAt, numbered, requestOf } from "./wire.ts"
 
 /** Where an answer goes. */
 export interface Answers {
@@ -56,13 +56,14 @@ export class Answering {
     const head = message[0]!
     const id = numberAt(head, 2)
     const remaining = numberAt(head, 6)
-    const group = head[1]! & GROUP ? nameAt(head, 10) : undefined
+    const { group, to } = requestOf(head)
     const content = decodeContent(message, 1, member.reading)
     let calls = this.calls.get(member)
     if (content.subject === "") throw new EarshotError("EPROTO", "a request without a subject")
     if (calls?.has(id) === true) throw new EarshotError("EPROTO", "a request with a number that is in use")
     if (this.context.relay.ask(member, message, content)) return
-    const subscription = this.choose(content.subject, group)
+    // Who asks by way of a carrier doesn't know in which group we are.
+    const subscription = this.choose(content.subject, to === undefined ? group : this.groupOf(content.subject))
     if (typeof subscription === "string") return this.refuse(member, id, subscription)
     if (calls !== undefined && calls.size >= MAX_CALLS_EACH) {
       this.sweep()
@@ -169,6 +170,12 @@ export class Answering {
   failed(error: unknown): Uint8Array[] {
     const { code, text } = failureOf(error)
     return encodeContent("", this.errors, { code, message: text })
+  }
+
+  /** One of the groups in which we answer that. */
+  private groupOf(subject: string): string | undefined {
+    const { servers } = this.context.routes.of(subject)
+    return servers.find(({ parties }) => parties.includes(undefined))?.queue
   }
 
   private choose(subject: string, group: string | undefined): Subscription | "BUSY" | "NO_RESPONDERS" {

@@ -9,6 +9,7 @@ import { decodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
+import { isMemberId } from "./introduction.ts"
 import type { Member } from "./member.ts"
 import type { Outgoing } from "./outgoing.ts"
 import type { Party, Route } from "./routes.ts"
@@ -26,7 +27,7 @@ export interface RequestCallOptions {
   readonly headers?: Headers | undefined
   /** It may be done twice: when the one who had accepted it is lost, another is asked. Default false. */
   readonly idempotent?: boolean | undefined
-  /** Ask this member, by id. */
+  /** Ask this member, by id, and nobody else; leaves and whoever is behind a carrier, too. */
   readonly to?: string | undefined
   /** For this payload, instead of the mesh's own. */
   readonly codec?: PayloadCodec | undefined
@@ -43,6 +44,8 @@ export interface Reply<Data = any> {
 export interface Server {
   readonly party: Party
   readonly queue: string | undefined
+  /** It is to pass the request on to this member, or to answer it if it is that itself. */
+  readonly to?: string | undefined
 }
 
 /** What comes of it: one call of one of these. */
@@ -112,13 +115,24 @@ export class Asking {
     if (what !== "asked") this.context.onLess()
   }
 
-  /** Who answers this subject now, each once. */
+  /** Who answers this subject now; with `to` that member, or those that may carry it. */
   servers(route: Route, to: string | undefined): Server[] {
     const all: Server[] = []
     for (const { queue, parties } of route.servers)
-      for (const party of parties)
-        if (to === undefined || to === (party?.id ?? this.context.self.id)) all.push({ party, queue })
-    return all
+      for (const party of parties) if (to === undefined || to === party?.id) all.push({ party, queue })
+    return to === undefined ? all : this.serversTo(route, to, all)
+  }
+
+  /** `direct`: that member itself. A carrier is told who is meant, lest it picks another. */
+  private serversTo(route: Route, to: string, direct: readonly Server[]): Server[] {
+    const { self } = this.context
+    if (to === self.id) return route.servers.filter(isOurs).map(({ queue }) => ({ party: undefined, queue }))
+    const carries = (party: Party): boolean => party?.features.has("to") === true && (self.leaf || party.leaves > 0)
+    if (!isMemberId(to)) return []
+    if (direct.length > 0)
+      return direct.map((server) => (carries(server.party) ? { party: server.party, queue: undefined, to } : server))
+    const carriers = new Set(route.servers.flatMap(({ parties }) => parties.filter(carries)))
+    return [...carriers].map((party) => ({ party, queue: undefined, to }))
   }
 
   /** Copies for those who only watch. */
@@ -145,7 +159,7 @@ export class Asking {
     do this.last = (this.last % 0xffff_fffe) + 1
     while (this.pending.has(this.last))
     const id = this.last
-    const { party, queue } = server
+    const { party, queue, to } = server
     const pending: Pending = { ...asked, id, server, began: context.clock.now(), accepted: false, impatient }
     if (party === undefined) {
       this.pending.set(id, pending)
@@ -159,7 +173,7 @@ export class Asking {
     }
     let sent = false
     try {
-      sent = party.offer([requestHead(id, remaining, queue), ...frames])
+      sent = party.offer([requestHead(id, remaining, queue, to), ...frames])
     } catch (error) {
       return fail(new EarshotError("TOO_LARGE", (error as Error).message, error))
     }
@@ -263,6 +277,8 @@ export class Asking {
     return true
   }
 }
+
+const isOurs = ({ parties }: Route["servers"][number]): boolean => parties.includes(undefined)
 
 /** A code of ours keeps its meaning; any other is the handler's own, and REMOTE. */
 function remoteError(code: string, text: string): EarshotError {

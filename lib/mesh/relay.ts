@@ -16,7 +16,7 @@ import type { Member } from "./member.ts"
 import { choose } from "./one-request.ts"
 import type { Party } from "./routes.ts"
 import { Union } from "./union.ts"
-import { COPY_HEAD, FAILED, GROUP, Kind, PLAIN_HEAD, nameAt, numberAt, numbered, publishHead } from "./wire.ts"
+import { COPY_HEAD, FAILED, Kind, PLAIN_HEAD, numberAt, numbered, publishHead, requestOf } from "./wire.ts"
 
 export interface RelayOwner extends Context {
   readonly asking: Asking
@@ -145,15 +145,23 @@ export class Relay implements Wishes {
    * False: it is for us. Throws EPROTO for a number that is in use.
    */
   ask(from: Member, message: Message, content: Content): boolean {
-    if (!this.concerns(from)) return false
     const { owner } = this
     const head = message[0]!
+    const { group, to } = requestOf(head)
+    if (to === undefined ? !this.concerns(from) : to === owner.self.id) return false
     const id = numberAt(head, 2)
-    const group = head[1]! & GROUP ? nameAt(head, 10) : undefined
-    const parties =
-      owner.routes.of(content.subject).servers.find(({ queue }) => queue === group)?.parties ?? ([] as readonly Party[])
-    const servers = [...new Set(partiesFor(from, parties))].map((party): Server => ({ party, queue: group }))
+    const route = owner.routes.of(content.subject)
+    const parties = route.servers.find(({ queue }) => queue === group)?.parties ?? []
+    const servers =
+      to === undefined
+        ? [...new Set(partiesFor(from, parties))].map((party): Server => ({ party, queue: group }))
+        : owner.asking.servers(route, to).filter(({ party }) => mayPass(from, party))
     const first = choose(owner, servers)
+    if (first === undefined && to !== undefined) {
+      const error = new EarshotError("NO_RESPONDERS", "it is not here, or does not answer that")
+      from.tellCounted([numbered(Kind.REPLY, FAILED, id), ...owner.answering.failed(error)])
+      return true
+    }
     if (first?.party === undefined) return false
     const passed = this.passed.get(from) ?? new Map<number, () => void>()
     if (passed.has(id)) throw new EarshotError("EPROTO", "a request with a number that is in use")
@@ -212,7 +220,11 @@ export class Relay implements Wishes {
   }
 }
 
+function mayPass(from: Member, party: Party): boolean {
+  return party !== from && (from.leaf || party === undefined || party.leaf)
+}
+
 /** One hop: what comes from a member goes to us and our own leaves only. */
 function partiesFor(from: Member, parties: readonly Party[]): Party[] {
-  return parties.filter((party) => party !== from && (from.leaf || party === undefined || party.leaf))
+  return parties.filter((party) => mayPass(from, party))
 }

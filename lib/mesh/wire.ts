@@ -60,6 +60,8 @@ export const COPY = 8
 export const FAILED = 1
 /** Of REQUEST: the head names a queue group. */
 export const GROUP = 1
+/** Of REQUEST: the head names the member that is to answer; for who carries leaves, or is our carrier. */
+export const TO = 4
 /** Of INTEREST: a whole table begins, and takes the place of the one before at the BARRIER. */
 export const RESET = 1
 /** Of LOAD: no room in that group; without it, room again. */
@@ -73,7 +75,7 @@ export const ANSWER = 1
 export const FLAGS: Partial<Record<keyof typeof Kind, Readonly<Record<string, number>>>> = {
   PUBLISH: { PLAIN, GROUPS, CONFIRMED, COPY },
   REPLY: { FAILED },
-  REQUEST: { GROUP },
+  REQUEST: { GROUP, TO },
   INTEREST: { RESET },
   LOAD: { FULL },
   MEMBERS: { ANSWER },
@@ -154,16 +156,26 @@ export function publishHead(plain: boolean, groups: readonly string[], confirm: 
   return head
 }
 
-/** `timeout`: ms that are left, 0 for no limit. `group`: undefined for a server that is in none. */
-export function requestHead(id: number, timeout: number, group: string | undefined): Uint8Array {
+/** `timeout`: ms that are left, 0 for no limit. `group`: undefined for a server that is in none. `to`: nobody else is to answer. */
+export function requestHead(id: number, timeout: number, group: string | undefined, to?: string): Uint8Array {
   const name = group === undefined ? EMPTY : groupName(group)
-  const head = allocate(10 + (group === undefined ? 0 : 1 + name.length))
+  const target = to === undefined ? EMPTY : encodeText(to)
+  const end = 10 + (group === undefined ? 0 : 1 + name.length)
+  const head = allocate(end + (to === undefined ? 0 : 1 + target.length))
   head[0] = Kind.REQUEST
-  head[1] = group === undefined ? 0 : GROUP
+  head[1] = (group === undefined ? 0 : GROUP) | (to === undefined ? 0 : TO)
   writeNumber(head, 2, id)
   writeNumber(head, 6, Math.min(0xffff_ffff, Math.ceil(timeout)))
   if (group !== undefined) writeName(head, 10, name)
+  if (to !== undefined) writeName(head, end, target)
   return head
+}
+
+/** The group of a REQUEST, and who is to answer it, where they are named. */
+export function requestOf(head: Uint8Array): { readonly group: string | undefined; readonly to: string | undefined } {
+  const flags = head[1]!
+  const group = flags & GROUP ? nameAt(head, 10) : undefined
+  return { group, to: flags & TO ? nameAt(head, flags & GROUP ? 11 + head[10]! : 10) : undefined }
 }
 
 /** Of a SAMPLED: `skipped` messages were left out since the one before. */

@@ -175,6 +175,44 @@ t.test("requests every way: answers, errors with their code, deadlines, cancels,
   for (const asker of all) await t.rejects(net.mesh[asker]!.request("nobody"), { code: "NO_RESPONDERS" })
 })
 
+t.test(
+  "a request to one member alone: a leaf from anywhere, anybody from a leaf, by way of their carriers",
+  async (t) => {
+    const net = await carried(t, ["l1a", "l1b", "l2a"])
+    const all = ["r1", "r2", "l1a", "l1b", "l2a"]
+    const mesh = net.mesh as Readonly<Record<string, Mesh>>
+    for (const name of all) {
+      mesh[name]!.serve("who", () => name)
+      mesh[name]!.serve("each", () => name, { queue: null })
+      mesh[name]!.serve("fails", () => {
+        throw Object.assign(new Error(name), { code: "EMPTY" })
+      })
+    }
+    mesh["r1"]!.serve("only.r1", () => "r1")
+    await net.settle()
+    for (const asker of all)
+      for (const server of all) {
+        const to = mesh[server]!.id
+        for (let i = 0; i < 5; i++) {
+          t.equal(await mesh[asker]!.request("who", null, { to }), server, `${asker} asks ${server}`)
+          t.equal(await mesh[asker]!.request("each", null, { to }), server, `${asker} asks ${server}`)
+        }
+        await t.rejects(mesh[asker]!.request("fails", null, { to }), { code: "REMOTE", message: server })
+        if (server !== "r1") await t.rejects(mesh[asker]!.request("only.r1", null, { to }), { code: "NO_RESPONDERS" })
+      }
+    for (const asker of all)
+      for (const to of ["nobody", "x".repeat(300), "a b.*"])
+        await t.rejects(mesh[asker]!.request("who", null, { to }), { code: "NO_RESPONDERS" }, `${asker} asks ${to}`)
+    const later = mesh["l2a"]!.request("soon", null, { to: mesh["l1b"]!.id, wait: 5000 })
+    await net.settle()
+    mesh["l1a"]!.serve("soon", () => "l1a")
+    await net.settle()
+    mesh["l1b"]!.serve("soon", () => "l1b")
+    t.equal(await within("the one that comes", later), "l1b")
+    t.equal(hubOf(mesh["r1"]!).asking.waiting, 0)
+  },
+)
+
 t.test("who is full is not asked when another is there; all full: BUSY", async (t) => {
   const net = await carried(t, ["l1a", "l1b", "l2a"])
   let release = (): void => {}
@@ -269,7 +307,7 @@ t.test("who has room again says first what it wants: to members and to leaves", 
   await r2!.publish("one")
   const told: Record<string, number[]> = {}
   for (const mesh of [r2!, l1a!]) {
-    const [carrier] = [...hubOf(mesh).links.linked].filter(({ name }) => name === "r1")
+    const carrier = [...hubOf(mesh).links.linked].find(({ name }) => name === "r1")
     await until("it is full", () => carrier!.full.has("w"))
     const hub = hubOf(mesh)
     const kinds: number[] = (told[mesh.name] = [])
