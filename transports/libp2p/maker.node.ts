@@ -1,4 +1,5 @@
 /** The adapter of libp2p, for nodes of ours: the only file that knows its packages, each loaded with the first use. */
+import { getCiphers } from "node:crypto"
 import { EarshotError } from "../../lib/errors.ts"
 import { installed } from "./library.ts"
 import type { Libp2pNode } from "./node.ts"
@@ -14,14 +15,15 @@ export async function generateKey(): Promise<Uint8Array> {
 
 /** Makes and starts a node: TCP, Noise, Yamux. Throws EINVAL for bytes that are no key; what can't be listened on rejects as libp2p says. */
 export async function createNode(listen: readonly string[], key: Uint8Array): Promise<Libp2pNode> {
-  const [{ createLibp2p }, { tcp }, { noise }, { yamux }, { privateKeyFromProtobuf }] = await installed(() =>
-    Promise.all([
-      import("libp2p"),
-      import("@libp2p/tcp"),
-      import("@libp2p/noise"),
-      import("@libp2p/yamux"),
-      import("@libp2p/crypto/keys"),
-    ]),
+  const [{ createLibp2p }, { tcp }, { noise, pureJsCrypto }, { yamux }, { privateKeyFromProtobuf }] = await installed(
+    () =>
+      Promise.all([
+        import("libp2p"),
+        import("@libp2p/tcp"),
+        import("@libp2p/noise"),
+        import("@libp2p/yamux"),
+        import("@libp2p/crypto/keys"),
+      ]),
   )
   let privateKey
   try {
@@ -29,11 +31,13 @@ export async function createNode(listen: readonly string[], key: Uint8Array): Pr
   } catch (error) {
     throw new EarshotError("EINVAL", "the key is no private key of libp2p", error)
   }
+  // Bun has none, and Noise would break off at the first large message.
+  const native = getCiphers().includes("chacha20-poly1305")
   return createLibp2p({
     privateKey,
     addresses: { listen: [...listen] },
     transports: [tcp()],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [noise(native ? {} : { crypto: pureJsCrypto })],
     streamMuxers: [yamux()],
     connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND },
   })
