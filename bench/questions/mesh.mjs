@@ -13,7 +13,7 @@ const sizes = [
   { label: "64 KB", size: 65_536, mark: { least: 2.5 } },
 ]
 
-const modes = { raw: "", msgpack: ", msgpack", awaited: ", msgpack, awaited" }
+const modes = { raw: "", msgpack: ", msgpack", awaited: ", msgpack, awaited", polling: ", busyPoll" }
 
 export function mesh({ seconds, quick }) {
   return [...[1, 8].flatMap((members) => sizes.map((size) => pubSub(members, size, seconds))), requests(quick)]
@@ -88,10 +88,11 @@ function requests(quick) {
   })
   return {
     name,
-    sides: ["mesh:msgpack", "nats", "mesh:raw", "net", "cote", "moleculer"],
+    sides: ["mesh:msgpack", "nats", "mesh:raw", "net", "mesh:polling", "cote", "moleculer"],
     rows: [
       row("raw", "p50", "nats", { mark: { most: 0.25 }, quick: true }),
       row("raw", "p50", "net", { mark: { most: 1.6 }, quick: true }),
+      row("polling", "p50", "nats", { mark: { most: 0.25 }, quick: true }),
       row("raw", "p50", "cote"),
       row("raw", "p50", "moleculer"),
       row("msgpack", "p50", "nats"),
@@ -100,7 +101,10 @@ function requests(quick) {
       row("raw", "p99", "cote"),
       row("raw", "p99", "moleculer"),
     ],
-    run: (side, mode = "raw", amount = total) => settled(side, (place) => roundTrips(side, amount, { mode, ...place })),
+    run: (side, mode = "raw", amount = total) =>
+      settled(side, (place) =>
+        roundTrips(side, amount, mode === "polling" ? { mode: "raw", busyPoll: 100 } : { mode, ...place }),
+      ),
     long: 150_000,
   }
 }

@@ -7,12 +7,13 @@ const entry = new URL("../../dist/lib/mesh/index.js", import.meta.url)
 if (!existsSync(entry)) missing("not built")
 const { Mesh, msgpack, raw, seeds } = await import(entry)
 
-const join = (mode, seed) =>
+const join = (mode, seed, busyPoll = 0) =>
   Mesh.join({
     network: "bench",
     listen: ["tcp://127.0.0.1:0"],
     discovery: seed === undefined ? [] : [seeds(seed)],
     codec: mode === "raw" ? raw : msgpack,
+    busyPoll,
   })
 
 await play({
@@ -46,16 +47,16 @@ await play({
     await tally.finish()
   },
 
-  async reply({ mode }) {
-    const mesh = await join(mode)
+  async reply({ mode, busyPoll }) {
+    const mesh = await join(mode, undefined, busyPoll)
     mesh.serve(ECHO, (data) => data)
     say({ endpoint: mesh.endpoints[0] })
     await dismissed()
     await mesh.close()
   },
 
-  async request({ endpoint, mode, ...args }) {
-    const mesh = await join(mode, endpoint)
+  async request({ endpoint, mode, busyPoll, ...args }) {
+    const mesh = await join(mode, endpoint, busyPoll)
     await mesh.ready({ subject: ECHO })
     const body = Buffer.alloc(args.size)
     await timed(async () => (await mesh.request(ECHO, body)).length, args)

@@ -29,6 +29,12 @@ export interface Bound {
   readonly endpoints: readonly string[]
 }
 
+/** What a user may choose. */
+export interface EndSettings {
+  readonly maxMessageSize: number
+  readonly busyPoll: number
+}
+
 /** Messages, and bytes, that wait on a link for its member to take them. */
 const MARK = 8192
 const MARK_BYTES = 16 * 1024 * 1024
@@ -77,10 +83,10 @@ export class Ends {
   readonly silent: WeakSet<object> = new WeakSet()
   private readonly transports: Transports
 
-  constructor(clock: Clock, transports: Transports, owner: EndsOwner, maxMessageSize: number) {
+  constructor(clock: Clock, transports: Transports, owner: EndsOwner, given: EndSettings) {
     this.transports = transports
     const make = (type: SocketType, accepts: SocketType, handshake: number): Core =>
-      new Core(clock, transports, settingsOf(maxMessageSize, handshake), () => new EndPattern(type, accepts, owner))
+      new Core(clock, transports, settingsOf(given, handshake), () => new EndPattern(type, accepts, owner))
     this.listening = make("ROUTER", "DEALER", PATIENCE)
     this.dialling = make("DEALER", "ROUTER", QUEUEING)
     this.listening.events.on("accept:error", ({ error }) => error.code === "EADDRNOTAVAIL" && owner.onDeaf(error))
@@ -112,7 +118,7 @@ export class Ends {
   }
 }
 
-function settingsOf(maxMessageSize: number, handshake: number): Settings {
+function settingsOf({ maxMessageSize, busyPoll }: EndSettings, handshake: number): Settings {
   const settings = standardSettings()
   setOption(settings, "immediate", true)
   setOption(settings, "reconnectInterval", -1)
@@ -124,6 +130,7 @@ function settingsOf(maxMessageSize: number, handshake: number): Settings {
   setOption(settings, "sendHighWaterMark", MARK)
   setOption(settings, "sendHighWaterMarkBytes", MARK_BYTES)
   setOption(settings, "maxMessageSize", maxMessageSize)
+  setOption(settings, "busyPoll", busyPoll)
   setOption(settings, "maxHandshakes", 4096)
   return settings
 }

@@ -110,7 +110,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
       subjects: new SubjectCache(),
       onUndecodable: (content) => this.onUndecodable(undefined, content),
     }
-    this.links = new Links(clock, transports, this, settings.maxMessageSize)
+    this.links = new Links(clock, transports, this, settings)
     this.relay = new Relay(this)
     this.loads = new Loads(this)
     this.interest = new OwnInterest(clock, this.relay, (message) => this.tellMembers(message))

@@ -10,7 +10,7 @@ import { EarshotError } from "../errors.ts"
 import type { Pipe } from "../pipe.ts"
 import { control, isControl } from "./control.ts"
 import { Doors, type Crowding, type DoorsOwner, type Outcome, type Standing, type Twins } from "./doors.ts"
-import { Ends, type Bound, type EndsOwner } from "./ends.ts"
+import { Ends, type EndSettings, type Bound, type EndsOwner } from "./ends.ts"
 import type { MemberInfo } from "./events.ts"
 import { Gossip, type GossipOwner, type PeerRecord } from "./gossip.ts"
 import { writeIntroduction, type Introduction } from "./introduction.ts"
@@ -40,11 +40,11 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   private lastMember: Member | undefined
   private closed = false
 
-  constructor(clock: Clock, transports: Transports, owner: LinksOwner, maxMessageSize: number) {
+  constructor(clock: Clock, transports: Transports, owner: LinksOwner, settings: EndSettings) {
     this.clock = clock
     this.owner = owner
     this.parting = new Parting(clock, this.members)
-    this.ends = new Ends(clock, transports, this, maxMessageSize)
+    this.ends = new Ends(clock, transports, this, settings)
     this.doors = new Doors(clock, this)
     this.reach = new Reach(clock, this)
     this.pulse = new Pulse(clock, this)

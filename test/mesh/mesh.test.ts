@@ -1,12 +1,14 @@
 // What a mesh promises to those who publish and subscribe, on members within one process.
 import t from "tap"
-import type { Mesh } from "../../lib/mesh/mesh.ts"
+import type { Discovery } from "../../lib/mesh/contract.ts"
+import { Mesh, seeds } from "../../lib/mesh/index.ts"
 import type { MeshEvents } from "../../lib/mesh/events.ts"
 import type { SubscribeOptions } from "../../lib/mesh/subscription.ts"
 import { json, raw, text } from "../../lib/mesh/codecs.ts"
 import type { PublishOptions } from "../../lib/mesh/outgoing.ts"
 import type { Receipt } from "../../lib/mesh/receipt.ts"
 import { testMesh, type VirtualTestMesh } from "../../lib/mesh/testing.ts"
+import { hubOf } from "../support/mesh-peer.ts"
 
 /** A subscription, and the data of what it got. */
 function collect(mesh: Mesh, pattern: string, options: SubscribeOptions = {}) {
@@ -99,6 +101,21 @@ t.test("bad arguments throw at once, whatever the state of the mesh", async (t) 
   t.throws(() => a.tryPublish("x"), { code: "EBADF" })
   t.throws(() => a.subscribe("x"), { code: "EBADF" })
   t.throws(() => a.serve("x", () => 1), { code: "EBADF" })
+})
+
+t.test("busyPoll is of the links, and has bounds", async (t) => {
+  for (const busyPoll of [-1, 0.5, 1_000_001, Infinity, "1" as never])
+    await t.rejects(Mesh.join({ busyPoll, discovery: [], listen: ["tcp://127.0.0.1:0"] }), { code: "EINVAL" })
+  const join = (busyPoll: number, ...discovery: Discovery[]) =>
+    Mesh.join({ network: "polling", busyPoll, discovery, listen: ["tcp://127.0.0.1:0"] })
+  const server = await join(100)
+  t.teardown(() => server.close())
+  const { listening, dialling } = hubOf(server).links.ends
+  t.same([listening.settings.busyPoll, dialling.settings.busyPoll], [100, 100])
+  server.serve("echo", (data) => data)
+  const asker = await join(100, seeds(server.endpoints[0]!))
+  t.teardown(() => asker.close())
+  for (let n = 0; n < 100; n++) t.equal(await asker.request("echo", n), n)
 })
 
 t.test("a message arrives as it was published: subject, data, headers, sender, codec", async (t) => {
