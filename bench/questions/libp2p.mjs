@@ -73,14 +73,21 @@ function requests(total) {
 }
 
 function published({ label, size, quick }, seconds) {
-  const name = `publish over libp2p ${label}`
-  const row = { name, ours: "libp2p", figure: "rate", unit: "delivered/s" }
+  const row = (name, ours, theirs, more = {}) => ({
+    name: `${name} ${label}`,
+    ours,
+    theirs: `gossipsub:${theirs}`,
+    figure: "rate",
+    unit: "delivered/s",
+    ...more,
+  })
   return {
-    name,
-    sides: ["gossipsub:signed", "libp2p", "gossipsub:unsigned"],
+    name: `publish over libp2p ${label}`,
+    sides: ["mesh-gossipsub", "gossipsub:signed", "libp2p", "gossipsub:unsigned"],
     rows: [
-      { ...row, theirs: "gossipsub:signed", mark, quick },
-      { ...row, theirs: "gossipsub:unsigned", rival: "gossipsub, unsigned" },
+      row("publish over libp2p", "libp2p", "signed", { mark, quick }),
+      row("publish over libp2p", "libp2p", "unsigned", { rival: "gossipsub, unsigned" }),
+      row("mesh over gossipsub: publish", "mesh-gossipsub", "signed", { mark, quick }),
     ],
     run: (side, mode, total = Math.ceil(Math.min(side === "libp2p" ? 200_000 : 2_000, 1e8 / size))) =>
       fan(side, total, seconds, { size, subscribers: 1, at: AT, mode }),

@@ -1,35 +1,22 @@
 // npm @libp2p/gossipsub by itself, with its defaults but for the mode: `signed` as it comes (StrictSign: each message is signed and
 // verified), `unsigned` as our sockets send, which leave it to the connection's Noise.
 import { once } from "node:events"
-import { addressOf, makeNode, placeOf } from "../support/libp2p-node.mjs"
+import { addressOf, makePubsubNode, placeOf, pubsubStreams } from "../support/libp2p-node.mjs"
 import { until } from "../support/pubsub.mjs"
-import { missing, play, say, verify } from "../support/role.mjs"
+import { play, say, verify } from "../support/role.mjs"
 
 const TOPIC = "bench"
 
-async function joined(mode) {
-  const absent = () => missing("missing: npm @libp2p/gossipsub and @libp2p/identify are not installed")
-  const [{ gossipsub }, { identify }] = await Promise.all([
-    import("@libp2p/gossipsub"),
-    import("@libp2p/identify"),
-  ]).catch(absent)
-  const policy = mode === "unsigned" ? { globalSignaturePolicy: "StrictNoSign" } : {}
-  const node = await makeNode({ identify: identify(), pubsub: gossipsub(policy) })
-  return { node, pubsub: node.services.pubsub }
-}
-
-function outbound(node) {
-  const streams = node.getConnections().flatMap((connection) => connection.streams)
-  return streams.filter(({ protocol, direction }) => protocol.startsWith("/meshsub/") && direction === "outbound")
-}
+const join = (mode) => makePubsubNode(mode === "unsigned" ? { globalSignaturePolicy: "StrictNoSign" } : {})
 
 await play({
   async publish({ size, total, subscribers, mode }) {
-    const { node, pubsub } = await joined(mode)
+    const node = await join(mode)
+    const { pubsub } = node.services
     const gone = once(node, "peer:disconnect")
     say({ endpoint: placeOf(node) })
-    await until(() => pubsub.getSubscribers(TOPIC).length === subscribers && outbound(node).length === subscribers)
-    const [stream] = outbound(node)
+    await until(() => pubsub.getSubscribers(TOPIC).length === subscribers && pubsubStreams(node).length === subscribers)
+    const [stream] = pubsubStreams(node)
     for (let n = 0; n < total; n++) {
       // Without a signature two that are alike count as one.
       const body = Buffer.alloc(size)
@@ -43,7 +30,8 @@ await play({
   },
 
   async subscribe({ endpoint, size, warm, total, mode }) {
-    const { node, pubsub } = await joined(mode)
+    const node = await join(mode)
+    const { pubsub } = node.services
     let count = 0
     let start = 0
     await new Promise((resolve, reject) => {

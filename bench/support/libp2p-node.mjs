@@ -37,3 +37,18 @@ export async function addressOf(text) {
   const { multiaddr } = await import("@multiformats/multiaddr").catch(absent)
   return multiaddr(text)
 }
+
+/** The same with gossipsub, for which it has the options of npm `@libp2p/gossipsub`. */
+export async function makePubsubNode(options = {}) {
+  const [{ gossipsub }, { identify }] = await Promise.all([
+    import("@libp2p/gossipsub"),
+    import("@libp2p/identify"),
+  ]).catch(() => missing("missing: npm @libp2p/gossipsub and @libp2p/identify are not installed"))
+  return await makeNode({ identify: identify(), pubsub: gossipsub(options) })
+}
+
+/** Its streams out to others that have one: gossipsub writes to these, and asks nobody whether they take it. */
+export function pubsubStreams(node) {
+  const streams = node.getConnections().flatMap((connection) => connection.streams)
+  return streams.filter(({ protocol, direction }) => protocol.startsWith("/meshsub/") && direction === "outbound")
+}

@@ -26,6 +26,7 @@ export const names = {
   libp2p: "Earshot",
   "libp2p-raw": "raw libp2p stream",
   gossipsub: "gossipsub",
+  "mesh-gossipsub": "Earshot",
   mesh: "Earshot",
   nats: "nats.js",
   cote: "cote",
