@@ -3,7 +3,7 @@
 import { allocate, copyOf, sizeOf } from "../../bytes.ts"
 import { EarshotError } from "../../errors.ts"
 import { Events } from "../../events.ts"
-import { checkTimeout, signalOf } from "../../waiters.ts"
+import { signalOf } from "../../waiters.ts"
 import { decodeContent, encodeContent, type Content, type ContentContext } from "../content.ts"
 import { Counters } from "../counters.ts"
 import type { MemberInfo, MeshDropReason, MeshEvents } from "../events.ts"
@@ -178,7 +178,7 @@ export class PubsubMesh {
     this.checkOpen()
     refuseOptions("ready", conditions)
     const { peers = 1, timeout = 10_000 } = conditions
-    checkTimeout(timeout)
+    if (!(timeout >= 0)) throw new EarshotError("EINVAL", "timeout is a number of milliseconds")
     if (!Number.isInteger(peers) || peers < 0) throw new EarshotError("EINVAL", "peers must be a whole number from 0")
     const explain = (): string =>
       `${this.peers.length} connected nodes take part in the network ${this.network}, ${peers} were to be`
@@ -237,9 +237,9 @@ export class PubsubMesh {
     const { codecs, maxMessageSize } = this.settings
     const frames = encodeContent(subject, codecs.coding(options.codec), data, options.headers)
     const size = sizeOf(frames)
-    if (size > maxMessageSize) return this.lost("too-large", size, subject)
+    if (size > maxMessageSize) return this.lost("too-large", size)
     if (this.waiting >= MAX_WAITING || (this.waiting > 0 && this.waitingBytes + size > MAX_WAITING_BYTES))
-      return this.lost("full", size, subject)
+      return this.lost("full", size)
     const bytes = joined(frames, size)
     this.published++
     if (options.echo !== false && this.audience.wants(subject)) this.deliverOwn(bytes)
@@ -256,11 +256,11 @@ export class PubsubMesh {
   private receiptOf(published: Published, size: number, subject: string): Receipt {
     if (!("refusal" in published)) return allSent(published.sent)
     if (published.refusal === "refused") this.audience.fail(published.error, subject)
-    return this.lost(published.refusal, size, subject)
+    return this.lost(published.refusal, size)
   }
 
-  private lost(reason: MeshDropReason, size: number, subject: string): Receipt {
-    this.counters.drop(reason, 1, size, undefined, subject)
+  private lost(reason: MeshDropReason, size: number): Receipt {
+    this.counters.drop(reason, 1, size)
     const tally = new Tally()
     tally.drop(reason)
     return tally.done()

@@ -13,7 +13,7 @@ export interface PubsubStats {
   readonly time: number
   /** ms since it began. */
   readonly uptime: number
-  /** Messages published here. */
+  /** Messages published here and given to the engine. */
   readonly published: number
   /** Messages that others published and that came here. What was lost on the way nobody can count. */
   readonly received: number

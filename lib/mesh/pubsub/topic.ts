@@ -32,6 +32,7 @@ export class Topic {
   private readonly node: PubsubNode
   private readonly pubsub: PubsubService
   private readonly owner: TopicOwner
+  private left = false
 
   /** Subscribes. Throws EINVAL, ENOTSUP, EADDRNOTAVAIL, EADDRINUSE: see `gossipsub`. */
   constructor(node: PubsubNode, network: string, owner: TopicOwner) {
@@ -86,8 +87,9 @@ export class Topic {
   /** Idempotent. */
   leave(): void {
     const { name, node, pubsub } = this
-    if (pubsub.topicValidators.get(name) !== this.judge) return
-    pubsub.topicValidators.delete(name)
+    if (this.left) return
+    this.left = true
+    if (pubsub.topicValidators.get(name) === this.judge) pubsub.topicValidators.delete(name)
     pubsub.removeEventListener("subscription-change", this.onPeers)
     node.removeEventListener("stop", this.onStop)
     try {
@@ -97,7 +99,7 @@ export class Topic {
     }
   }
 
-  /** Nothing else of a message is looked at: what came by here once doesn't come again. */
+  /** The engine's validator, and where messages are taken, too: the engine asks once for each, and its own never come by. */
   private readonly judge = (by: PubsubPeer, { type, from, data }: SignedMessage): Verdict => {
     if (type !== "signed") return "reject"
     // What we publish never comes in by itself: this one was played back.
