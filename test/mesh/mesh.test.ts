@@ -1,6 +1,7 @@
 // What a mesh promises to those who publish and subscribe, on members within one process.
 import t from "tap"
 import type { Discovery } from "../../lib/mesh/contract.ts"
+import type { Ends } from "../../lib/mesh/ends.ts"
 import { Mesh, seeds } from "../../lib/mesh/index.ts"
 import type { MeshEvents } from "../../lib/mesh/events.ts"
 import type { SubscribeOptions } from "../../lib/mesh/subscription.ts"
@@ -110,8 +111,8 @@ t.test("busyPoll is of the links, and has bounds", async (t) => {
     Mesh.join({ network: "polling", busyPoll, discovery, listen: ["tcp://127.0.0.1:0"] })
   const server = await join(100)
   t.teardown(() => server.close())
-  const { listening, dialling } = hubOf(server).links.ends
-  t.same([listening.settings.busyPoll, dialling.settings.busyPoll], [100, 100])
+  const { ends } = hubOf(server).links as unknown as { ends: Ends }
+  t.same([ends.listening.settings.busyPoll, ends.dialling.settings.busyPoll], [100, 100])
   server.serve("echo", (data) => data)
   const asker = await join(100, seeds(server.endpoints[0]!))
   t.teardown(() => asker.close())
