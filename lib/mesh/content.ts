@@ -32,6 +32,7 @@ const CHUNK = 16_384
 let chunk = EMPTY
 let at = 0
 
+const NOT_DECODED = Symbol("not decoded")
 const NO_HEADERS: Headers = Object.freeze({})
 
 /**
@@ -138,25 +139,21 @@ export interface ContentContext {
 /** The content of a message that arrived; headers and data are decoded when they are asked for. */
 export class Content {
   readonly subject: string
-  /** Undefined: this member doesn't have it, so `data` is undefined and `problem` says so. */
-  readonly codec: PayloadCodec | undefined
-  /** As the message says: a name, or a number that has none here. */
-  readonly codecName: string
+  /** Its codec, or what the message calls one that nobody here has. */
+  private readonly how: PayloadCodec | string
   private readonly head: Uint8Array
   private readonly headersAt: number
   private readonly headersEnd: number
   private body: Uint8Array | undefined
   private readonly context: ContentContext
-  private readHeaders: Headers | undefined
-  private decoded = false
-  private value: unknown
-  private trouble: EarshotError | undefined
+  private value: unknown = NOT_DECODED
+  /** Few messages have any of these, and there are many messages. */
+  private rest: { headers?: Headers; trouble?: EarshotError } | undefined
 
   /** For `decodeContent`. `body`: the second frame. */
   constructor(
     subject: string,
-    codec: PayloadCodec | undefined,
-    codecName: string,
+    how: PayloadCodec | string,
     head: Uint8Array,
     headersAt: number,
     headersEnd: number,
@@ -164,8 +161,7 @@ export class Content {
     context: ContentContext,
   ) {
     this.subject = subject
-    this.codec = codec
-    this.codecName = codecName
+    this.how = how
     this.head = head
     this.headersAt = headersAt
     this.headersEnd = headersEnd
@@ -173,10 +169,21 @@ export class Content {
     this.context = context
   }
 
+  /** Undefined: this member doesn't have it, so `data` is undefined and `problem` says so. */
+  get codec(): PayloadCodec | undefined {
+    return typeof this.how === "string" ? undefined : this.how
+  }
+
+  /** As the message says: a name, or a number that has none here. */
+  get codecName(): string {
+    return typeof this.how === "string" ? this.how : this.how.name
+  }
+
   /** Names and values; frozen and empty when there are none. What is not UTF-8 in them is replaced. */
   get headers(): Headers {
     if (this.headersAt === this.headersEnd) return NO_HEADERS
-    return (this.readHeaders ??= msgpack.decode(part(this.head, this.headersAt, this.headersEnd)) as Headers)
+    this.rest ??= {}
+    return (this.rest.headers ??= msgpack.decode(part(this.head, this.headersAt, this.headersEnd)) as Headers)
   }
 
   /** The body as it travelled: a view of the memory that the message arrived in. */
@@ -186,25 +193,26 @@ export class Content {
 
   /** The body, decoded; undefined where that can't be done: see `problem`. Never throws. */
   get data(): unknown {
-    if (!this.decoded) this.decode()
+    if (this.value === NOT_DECODED) this.decode()
     return this.value
   }
 
   /** Why there is no `data`: DECODE. Decodes it, to tell. */
   get problem(): EarshotError | undefined {
-    if (!this.decoded) this.decode()
-    return this.trouble
+    if (this.value === NOT_DECODED) this.decode()
+    return this.rest?.trouble
   }
 
   private decode(): void {
-    this.decoded = true
+    this.value = undefined
     const { codec, codecName, context } = this
     try {
       if (codec === undefined)
         throw new EarshotError("DECODE", `nobody here has the codec ${JSON.stringify(codecName)}`)
       this.value = codec.decode(this.raw)
     } catch (error) {
-      this.trouble =
+      this.rest ??= {}
+      this.rest.trouble =
         error instanceof EarshotError
           ? error
           : new EarshotError("DECODE", `the codec ${codecName} can't decode this message`, error)
@@ -233,17 +241,15 @@ export function decodeContent(
   if (here + 3 > end) throw malformed("it ends in its subject")
   const subject = size === 0 ? "" : context.subjects.read(head, front + 2, size)
   const number = head[here++]!
-  let codec: PayloadCodec | undefined
-  let name: string
+  let how: PayloadCodec | string
   if (number === NAMED) {
     const nameEnd = here + 1 + head[here]!
     if (nameEnd + 2 > end) throw malformed("it ends in the name of its codec")
-    name = readName(head.subarray(here + 1, nameEnd))
-    codec = context.codecs.byName(name)
+    const name = readName(head.subarray(here + 1, nameEnd))
+    how = context.codecs.byName(name) ?? name
     here = nameEnd
   } else {
-    codec = context.codecs.byNumber(number)
-    name = codec === undefined ? String(number) : codec.name
+    how = context.codecs.byNumber(number) ?? String(number)
   }
   const headersAt = here + 2
   const headersEnd = headersAt + ((head[here]! << 8) | head[here + 1]!)
@@ -251,7 +257,7 @@ export function decodeContent(
   if (headersEnd > headersAt) checkHeaders(part(head, headersAt, headersEnd))
   if (count === 2 && headersEnd < end) throw malformed("it has two bodies")
   const body = count === 2 ? frames[from + 1] : undefined
-  return new Content(subject, codec, name, head, headersAt, headersEnd, body, context)
+  return new Content(subject, how, head, headersAt, headersEnd, body, context)
 }
 
 function readName(bytes: Uint8Array): string {

@@ -17,8 +17,6 @@ export class MeshMessage<Data = any> {
   readonly from: MemberInfo
   /** Who that was proven to be; undefined where nothing proves it. */
   readonly user: string | undefined
-  /** A value kept for late subscribers. Nobody keeps values yet, so it is false. */
-  readonly retained: boolean = false
   /** Set where an answer is awaited, and this subscription is the one to give it. */
   readonly reply: ReplyFunction | undefined
   private readonly content: Content
@@ -29,6 +27,11 @@ export class MeshMessage<Data = any> {
     this.from = from
     this.reply = reply
     this.user = user
+  }
+
+  /** A value kept for late subscribers. Nobody keeps values yet, so it is false. */
+  get retained(): boolean {
+    return false
   }
 
   /** As published: never with wildcards. */
