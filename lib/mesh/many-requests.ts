@@ -40,7 +40,8 @@ const MOST_BYTES = 64 * 1024 * 1024
  * The replies to one question, in the order they come. It is asked when the first reply is asked for, once: whoever iterates
  * again gets what is left. The loop gets replies alone; servers that failed are in `failures`, so that one bad server spoils
  * nobody's answer. When nobody answers the subject it ends at once, without an error; when the mesh is closed, with those that
- * were open among the failures (EBADF). Leaves count as one with the member that carries them.
+ * were open among the failures (EBADF). A carrier answers once:
+ * servers in no group that are behind one carrier count as one, and for a leaf all of them do; of groups a leaf asks each.
  */
 export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
   /** Who was asked and failed, so far. */

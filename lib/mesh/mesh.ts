@@ -242,7 +242,8 @@ export class Mesh {
   /**
    * Some of what is published and asked, a bounded number a second and marked as such: `for await (const { subject, data } of
    * mesh.sample("sensors.>", { perSecond: 20 }))`. Publishers keep to the rate and count what they leave out. It begins with the
-   * loop and ends with it, and is no subscription: nobody's receipt knows of it. A leaf samples the member that carries it.
+   * loop and ends with it, and is no subscription: nobody's receipt knows of it. Leaves sample, and are
+   * sampled, by way of the member that carries them: `from` is then that one.
    * Throws INVALID_SUBJECT, EINVAL, LIMIT (64 at a time), EBADF.
    */
   sample<Data = any>(pattern: string, options: SampleOptions = {}): AsyncIterable<Sample<Data>> {

@@ -220,11 +220,11 @@ export class Relay implements Wishes {
   }
 }
 
-function mayPass(from: Member, party: Party): boolean {
+/** One hop: what comes from a member goes to us and our own leaves only. */
+export function mayPass(from: Member, party: Party): boolean {
   return party !== from && (from.leaf || party === undefined || party.leaf)
 }
 
-/** One hop: what comes from a member goes to us and our own leaves only. */
 function partiesFor(from: Member, parties: readonly Party[]): Party[] {
   return parties.filter((party) => mayPass(from, party))
 }

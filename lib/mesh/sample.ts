@@ -6,7 +6,7 @@
 import type { Clock } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
 import { signalOf } from "../waiters.ts"
-import { decodeContent } from "./content.ts"
+import { decodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
@@ -14,10 +14,11 @@ import { Feed } from "./feed.ts"
 import { readMap } from "./introduction.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
+import { SamplePassing, askSample, endSample } from "./sample-passing.ts"
 import { checkPattern } from "./subject.ts"
 import { SubjectTable } from "./subject-table.ts"
 import type { Message } from "../contract.ts"
-import { END, Kind, bare, numberAt, numbered, sampledHead } from "./wire.ts"
+import { END, Kind, bare, numberAt, sampledHead } from "./wire.ts"
 
 /** How a sample is taken. */
 export interface SampleOptions {
@@ -82,6 +83,8 @@ interface Probe {
   readonly id: number
   readonly pattern: string
   readonly rate: Rate
+  /** Under which others are asked for it, too. */
+  readonly number: number
   skipped: number
 }
 
@@ -102,10 +105,12 @@ export class Sampling {
   private readonly probes = new SubjectTable<Probe, readonly Probe[]>((probes) => probes)
   private readonly byMember = new Map<Member | undefined, Map<number, Probe>>()
   private readonly takings = new Map<number, Taking>()
+  private readonly passing: SamplePassing
   private last = 0
 
   constructor(context: Context) {
     this.context = context
+    this.passing = new SamplePassing(context.links)
   }
 
   /** Somebody samples us: asked before each message. */
@@ -140,22 +145,26 @@ export class Sampling {
       context.clock.hold()
       signal?.addEventListener("abort", leave)
       this.add(undefined, id, pattern, perSecond)
-      for (const member of context.links.linked) tell(member, id, taking)
+      for (const member of context.links.linked) askSample(member, id, taking)
     }
     return feed
   }
 
   /** A link is new. */
   greet(member: Member): void {
-    for (const [id, taking] of this.takings) tell(member, id, taking)
+    for (const [id, taking] of this.takings) askSample(member, id, taking)
+    this.passing.greet(member)
   }
 
   onSampled(member: Member, message: Message): void {
     const head = message[0]!
-    const taking = this.takings.get(numberAt(head, 2))
-    if (taking === undefined) return
-    taking.skipped += numberAt(head, 6)
-    this.receive(taking, message, 1, member)
+    const [number, skipped] = [numberAt(head, 2), numberAt(head, 6)]
+    // What is none ends the link of who sent it, and no other.
+    const content = decodeContent(message, 1, member.reading)
+    const taking = this.takings.get(number)
+    if (taking === undefined) return this.passing.onSampled(number, message.slice(1), skipped)
+    taking.skipped += skipped
+    this.receive(taking, content, member)
   }
 
   close(): void {
@@ -167,16 +176,13 @@ export class Sampling {
     if (taking === undefined) return
     this.takings.delete(id)
     this.remove(undefined, id)
-    for (const member of this.context.links.linked)
-      if (member.features.has("sample")) member.tell([numbered(Kind.SAMPLE, END, id)])
+    for (const member of this.context.links.linked) endSample(member, id)
     taking.onEnd()
     taking.feed.end()
     this.context.clock.release()
   }
 
-  private receive(taking: Taking, frames: readonly Uint8Array[], from: number, member: Member | undefined): void {
-    const { context } = this
-    const content = decodeContent(frames, from, member?.reading ?? context.reading)
+  private receive(taking: Taking, content: Content, from: MemberInfo): void {
     const { feed, skipped } = taking
     const size = content.raw.length
     if (!taking.rate.take() || feed.length >= MOST || (feed.length > 0 && feed.bytes + size > MOST_BYTES)) {
@@ -185,7 +191,7 @@ export class Sampling {
     }
     const { subject, data, headers } = content
     taking.skipped = 0
-    feed.push({ subject, data, headers, from: member ?? context.self, sampled: true, skipped }, size)
+    feed.push({ subject, data, headers, from, sampled: true, skipped }, size)
   }
 
   // --- What others take of us ---
@@ -207,7 +213,14 @@ export class Sampling {
       const denial = { what: "sample", count: 1, subject: pattern, reason: "it gives no more samples" }
       return void member.tell([bare(Kind.DENIED), msgpack.encode(denial)])
     }
-    this.add(member, id, pattern, Math.min(perSecond, MOST_RATE))
+    const rate = Math.min(perSecond, MOST_RATE)
+    const probe = this.add(member, id, pattern, rate)
+    const pass = (frames: readonly Uint8Array[], skipped: number): void => {
+      probe.skipped += skipped
+      if (isFree(probe) && probe.rate.take()) this.send([probe], frames)
+      else this.skip(probe)
+    }
+    this.passing.begin(probe.number, { asker: member, pattern, perSecond: rate, pass })
   }
 
   onUnlinked(member: Member): void {
@@ -219,9 +232,7 @@ export class Sampling {
     const probes = this.probes.lookup(subject)
     if (probes.length === 0) return NONE
     return probes.filter((probe) => {
-      // A link that is busy has no room for what nobody needs.
-      const free = probe.member === undefined || probe.member.pipe?.queued === 0
-      if (free && probe.rate.take()) return true
+      if (isFree(probe) && probe.rate.take()) return true
       this.skip(probe)
       return false
     })
@@ -234,7 +245,8 @@ export class Sampling {
         const taking = this.takings.get(id)
         if (taking === undefined) continue
         taking.skipped += skipped
-        this.context.clock.microtask(() => this.receive(taking, frames, 0, undefined))
+        const { clock, reading, self } = this.context
+        clock.microtask(() => this.receive(taking, decodeContent(frames, 0, reading), self))
       } else if (!posted(member, [sampledHead(id, skipped), ...frames])) {
         this.skip(probe)
         continue
@@ -249,12 +261,14 @@ export class Sampling {
     this.tallies.skipped++
   }
 
-  private add(member: Member | undefined, id: number, pattern: string, perSecond: number): void {
-    const probe: Probe = { member, id, pattern, rate: new Rate(this.context.clock, perSecond), skipped: 0 }
+  private add(member: Member | undefined, id: number, pattern: string, perSecond: number): Probe {
+    const rate = new Rate(this.context.clock, perSecond)
+    const probe: Probe = { member, id, pattern, rate, number: member === undefined ? id : ++this.last, skipped: 0 }
     let known = this.byMember.get(member)
     if (known === undefined) this.byMember.set(member, (known = new Map()))
     known.set(id, probe)
     this.probes.add(pattern, probe)
+    return probe
   }
 
   private remove(member: Member | undefined, id: number): void {
@@ -264,15 +278,15 @@ export class Sampling {
     known!.delete(id)
     if (known!.size === 0) this.byMember.delete(member)
     this.probes.remove(probe.pattern, probe)
+    if (member !== undefined) this.passing.end(probe.number)
   }
 }
 
+/** A link that is busy has no room for what nobody needs. */
+const isFree = ({ member }: Probe): boolean => member === undefined || member.pipe?.queued === 0
+
 function tooMany(): EarshotError {
   return new EarshotError("LIMIT", `${MOST_PROBES} samples are taken already`)
-}
-
-function tell(member: Member, id: number, { pattern, perSecond }: Taking): void {
-  if (member.features.has("sample")) member.tell([numbered(Kind.SAMPLE, 0, id), msgpack.encode({ pattern, perSecond })])
 }
 
 /** Neither counted nor kept, and never beyond what the link or the member takes. */

@@ -180,7 +180,7 @@ t.test(
   async (t) => {
     const net = await carried(t, ["l1a", "l1b", "l2a"])
     const all = ["r1", "r2", "l1a", "l1b", "l2a"]
-    const mesh = net.mesh as Readonly<Record<string, Mesh>>
+    const { mesh } = net
     for (const name of all) {
       mesh[name]!.serve("who", () => name)
       mesh[name]!.serve("each", () => name, { queue: null })
@@ -203,6 +203,18 @@ t.test(
     for (const asker of all)
       for (const to of ["nobody", "x".repeat(300), "a b.*"])
         await t.rejects(mesh[asker]!.request("who", null, { to }), { code: "NO_RESPONDERS" }, `${asker} asks ${to}`)
+    const answers = async (asker: string, subject: string): Promise<number> => {
+      let count = 0
+      for await (const _ of mesh[asker]!.requestMany(subject)) count++
+      return count
+    }
+    for (const name of all) mesh[name]!.serve("grouped", () => name, { queue: name })
+    await net.settle()
+    await net.settle()
+    for (const name of all) t.equal(await answers(name, "grouped"), 5, "of each group one")
+    // As the README says: a carrier answers once for those that are in no group.
+    t.equal(await answers("r1", "each"), 4, "itself, its two leaves, and one for the other and its leaf")
+    t.equal(await answers("l1a", "each"), 2, "itself, and one for all others")
     const later = mesh["l2a"]!.request("soon", null, { to: mesh["l1b"]!.id, wait: 5000 })
     await net.settle()
     mesh["l1a"]!.serve("soon", () => "l1a")
@@ -212,6 +224,51 @@ t.test(
     t.equal(hubOf(mesh["r1"]!).asking.waiting, 0)
   },
 )
+
+t.test("samples of leaves and by leaves, by way of their carriers, at the rate that was asked for", async (t) => {
+  const net = await testMesh(["r1", "r2"], { ...options, clock: "virtual" })
+  t.teardown(() => net.close())
+  for (const [leaf, other] of [
+    ["l1a", "r2"],
+    ["l2a", "r1"],
+  ] as const) {
+    await net.join(leaf)
+    net.cut(leaf, other, { silent: false })
+    await net.advance(6000)
+    t.equal(carrierOf(net, leaf), leaf === "l1a" ? "r1" : "r2")
+  }
+  const mesh = net.mesh as Readonly<Record<string, Mesh>>
+  const all = ["r1", "r2", "l1a", "l2a"]
+  const taken = new Map<string, string[]>()
+  const controller = new AbortController()
+  const begin = (name: string): void => {
+    const seen: string[] = []
+    taken.set(name, seen)
+    void (async () => {
+      for await (const { data, from } of mesh[name]!.sample("x", { perSecond: 100, signal: controller.signal }))
+        seen.push(`${data} by ${from.name}`)
+    })()
+  }
+  for (const name of all) begin(name)
+  await net.advance(100)
+  for (const name of all) await mesh[name]!.publish("x", name)
+  await net.advance(100)
+  t.strictSame(new Set(taken.get("l1a")), new Set(["l1a by l1a", "r1 by r1", "r2 by r1", "l2a by r1"]))
+  t.strictSame(new Set(taken.get("l2a")), new Set(["l2a by l2a", "r2 by r2", "r1 by r2", "l1a by r2"]))
+  t.strictSame(new Set(taken.get("r1")), new Set(["r1 by r1", "r2 by r2", "l1a by l1a", "l2a by r2"]))
+  for (const [name, seen] of taken) t.equal(seen.length, 4, `${name}: nothing twice`)
+  for (const seen of taken.values()) seen.length = 0
+  for (let i = 0; i < 500; i++) {
+    for (const name of all) await mesh[name]!.publish("x", name)
+    await net.advance(2)
+  }
+  for (const [name, seen] of taken) t.ok(seen.length > 50 && seen.length <= 115, `${name}: ${seen.length} in a second`)
+  controller.abort()
+  await net.advance(100)
+  for (const name of all) t.notOk(hubOf(mesh[name]!).sampling.watched, `nobody samples ${name} any more`)
+  await net.kill("l2a")
+  t.ok(mesh["r1"]!.stats().samples.sent > 0)
+})
 
 t.test("who is full is not asked when another is there; all full: BUSY", async (t) => {
   const net = await carried(t, ["l1a", "l1b", "l2a"])
