@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { browserSize, LIMIT, MESH_LIMIT } from "./browser.mjs"
+import { obtain } from "../support/binaries.mjs"
 import { filesBelow, nativeParts, sizeBelow } from "./tree.mjs"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
@@ -66,29 +67,10 @@ async function check(title, body) {
 
 /** Another Node, from the npm registry, kept in .nodes/ for the next run. */
 function otherNode(version) {
-  const name = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`
-  const prefix = join(root, ".nodes", version)
-  const file = join(prefix, "node_modules", name, "bin", process.platform === "win32" ? "node.exe" : "node")
   try {
-    return [file, run(file, ["--version"])][0]
-  } catch {}
-  try {
-    mkdirSync(prefix, { recursive: true })
-    npm([
-      "install",
-      "--prefix",
-      prefix,
-      "--no-audit",
-      "--no-fund",
-      "--no-save",
-      "--ignore-scripts",
-      `${name}@${version}`,
-    ])
-    run(file, ["--version"])
-    return file
+    return obtain("node", version)
   } catch (error) {
-    const reason = error.message.split("\n").find((line) => line.includes("npm error")) ?? error.message.split("\n")[0]
-    throw new Skip(`${name}@${version} cannot be had here (${reason.trim()})`)
+    throw new Skip(error.message)
   }
 }
 

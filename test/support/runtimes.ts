@@ -1,21 +1,14 @@
-// Bun and Deno beside Node: where they are, and a user's project for them, with the package as built. They are looked for as
-// BUN_PATH and DENO_PATH, on the PATH, and in .nodes/ (`npm i --prefix .nodes bun deno`).
+// Bun and Deno beside Node, where they are found (binaries.mjs), and a user's project for them, with the package as built.
 import { spawn, type ChildProcess } from "node:child_process"
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { delimiter, join } from "node:path"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Test } from "tap"
+import { find } from "./binaries.mjs"
 import { within } from "./sockets.ts"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
-
-function find(name: "bun" | "deno"): string | undefined {
-  const named = process.env[`${name.toUpperCase()}_PATH`]
-  if (named !== undefined && named !== "") return named
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), join(root, ".nodes/node_modules/.bin")]
-  return folders.map((folder) => join(folder, name)).find((file) => existsSync(file))
-}
 
 /** A runtime: how it runs a program, or why it can't here. */
 export interface Runtime {
@@ -33,7 +26,7 @@ export const runtimes: readonly Runtime[] = (
 ).map(([name, [file, ...flags]]) => ({
   name,
   command: [file ?? "", ...flags],
-  skip: file === undefined ? `no ${name} here` : false,
+  skip: file === undefined ? `no ${name} here (npm run test:runtimes brings it)` : false,
 }))
 
 /** A user's project, with what `npm i earshot` brings it, and one program. */
