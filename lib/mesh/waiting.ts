@@ -64,7 +64,9 @@ export class Waiting {
 
   /** A promise only for `wait`. */
   post(member: Member, message: Message, subject: string, onFull: OnFull): Posted | Promise<Posted> {
-    if (onFull === "wait" && this.members.has(member)) return this.wait(member, message, subject)
+    // Nothing overtakes those that wait: while there are some, it is as with `drop`.
+    if (this.members.has(member) && onFull !== "disconnect")
+      return onFull === "wait" ? this.wait(member, message, subject) : member.post(message)
     if (onFull === "conflate" && this.older(member, subject)) this.subjects.set(message, subject)
     const posted = member.post(message)
     if (onFull === "conflate" && posted === "sent") this.subjects.set(message, subject)
