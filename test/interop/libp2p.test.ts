@@ -45,20 +45,30 @@ t.test("a plain libp2p program answers us", async (t) => {
   }
 })
 
-t.test(
-  "a program that leaves the nodes to us works where Promise.withResolvers is missing, and ends by itself",
-  async (t) => {
-    const path = fileURLToPath(new URL("../support/peers/own-libp2p.mjs", import.meta.url))
-    const program = spawn(process.execPath, [path], { env: { PATH: process.env["PATH"] } })
-    t.teardown(() => program.kill())
-    let [said, wrong] = ["", ""]
-    program.stdout.on("data", (text: Buffer) => (said += text.toString()))
-    program.stderr.on("data", (text: Buffer) => (wrong += text.toString()))
-    t.strictSame(await within("its end", once(program, "close")), [0, null])
-    t.equal(wrong, "")
-    t.strictSame(JSON.parse(said), { imported: false, received: "by nodes of ours", used: true })
-  },
-)
+/** Runs a program to its end; resolves to what it said. */
+async function run(t: Test, name: string): Promise<Record<string, unknown>> {
+  const path = fileURLToPath(new URL(`../support/peers/${name}.mjs`, import.meta.url))
+  // Without tap's loaders.
+  const program = spawn(process.execPath, [path], { env: { PATH: process.env["PATH"] } })
+  t.teardown(() => program.kill())
+  let [said, wrong] = ["", ""]
+  program.stdout.on("data", (text: Buffer) => (said += text.toString()))
+  program.stderr.on("data", (text: Buffer) => (wrong += text.toString()))
+  const status = await within("its end", once(program, "close"))
+  t.strictSame(status, [0, null], wrong)
+  return JSON.parse(said) as Record<string, unknown>
+}
+
+t.test("a program that leaves the nodes to us: without Promise.withResolvers, and it ends by itself", async (t) => {
+  t.strictSame(await run(t, "own-libp2p"), { imported: false, received: "by nodes of ours", used: true })
+})
+
+t.test("a program without libp2p's packages loads none, and hears what is missing when it needs them", async (t) => {
+  const { bind, dial, tcp } = await run(t, "no-libp2p")
+  t.match(bind, /^ENOTSUP .*npm install libp2p @libp2p/)
+  t.equal(dial, "ENOTSUP")
+  t.equal(tcp, "over tcp")
+})
 
 t.test("two nodes, three sockets each, one connection", async (t) => {
   const [pull, publisher, reply] = [new Pull({ receiveTimeout: 10_000 }), new Publisher(), new Reply()]

@@ -1,4 +1,5 @@
 import { once } from "node:events"
+import { readdirSync, statSync } from "node:fs"
 import { createServer, type AddressInfo, type Socket } from "node:net"
 import type { Libp2p } from "libp2p"
 import t, { type Test } from "tap"
@@ -353,7 +354,6 @@ t.test("a node of ours: made when needed, with a key that lasts, and stopped", a
   await other.got(4)
   await bench.dispose()
 
-  const { statSync } = await import("node:fs")
   t.equal(statSync(keyFile).mode & 0o777, 0o600)
   const again = new Bench(libp2p({ node: near }), libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile }))
   const second = await again.listen("#mine")
@@ -361,8 +361,23 @@ t.test("a node of ours: made when needed, with a key that lasts, and stopped", a
   t.equal(idOf(second.address), idOf(address), "the same peer id")
   await again.dispose()
 
+  const atOnce = await Promise.all(
+    Array.from({ length: 4 }, async () => {
+      const one = new Bench(
+        libp2p({ node: near }),
+        libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile: `${folder}/shared` }),
+      )
+      t.teardown(() => one.dispose())
+      return idOf((await one.listen("#a")).address)
+    }),
+  )
+  t.equal(new Set(atOnce).size, 1, "of many that make it at once all have the same")
+  t.strictSame(readdirSync(folder).sort(), ["broken", "key", "shared"], "and leave nothing else")
+
   const broken = new Bench(libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile: `${folder}/broken` }))
   await t.rejects(broken.listen("#a"), { code: "EINVAL" })
+  const nowhere = new Bench(libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile: `${folder}/no/such/folder` }))
+  await t.rejects(nowhere.listen("#a"), { code: "ENOENT", message: /no.such.folder/ })
   await t.rejects(new Bench(libp2p()).listen("#a"), { code: "EINVAL" }, "it must listen somewhere")
   const dialler = new Bench(libp2p())
   await t.rejects(dialler.dial(`/ip4/127.0.0.1/tcp/1/p2p/${STRANGER}#a`), { code: "ECONNREFUSED" })
