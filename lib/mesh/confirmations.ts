@@ -7,9 +7,32 @@ import type { Party } from "./routes.ts"
 /** ms that a confirmation may take. */
 const PATIENCE = 10_000
 
+/** Who has a message, or will have it, and has not said so: as often as it was given it, for several groups. */
+export class Awaited {
+  private readonly parties: Party[] = []
+
+  get size(): number {
+    return this.parties.length
+  }
+
+  add(party: Party): void {
+    this.parties.push(party)
+  }
+
+  /** Once. False: it is not among them. */
+  delete(party: Party): boolean {
+    const at = this.parties.indexOf(party)
+    if (at >= 0) this.parties.splice(at, 1)
+    return at >= 0
+  }
+
+  clear(): void {
+    this.parties.length = 0
+  }
+}
+
 interface Confirmation {
-  /** Who has it, or will have it, and has not said so. */
-  readonly awaited: Set<Party>
+  readonly awaited: Awaited
   readonly tally: Tally
   /** Of those chosen, who has no room yet. */
   held: number
@@ -33,7 +56,7 @@ export class Confirmations {
   }
 
   /** `awaited`: members, and `undefined` where we have taken it ourselves. `waits`: what becomes of it where there is no room yet. */
-  wait(id: number, tally: Tally, awaited: Set<Party>, waits: readonly Promise<Posted>[]): Promise<Receipt> {
+  wait(id: number, tally: Tally, awaited: Awaited, waits: readonly Promise<Posted>[]): Promise<Receipt> {
     const { clock, open } = this
     clock.hold()
     return new Promise<Receipt>((resolve) => {
@@ -56,15 +79,19 @@ export class Confirmations {
     }).finally(() => clock.release())
   }
 
-  onConfirm(member: Member, id: number): void {
+  /** `party`: undefined where we have taken it ourselves. */
+  onConfirm(party: Party, id: number): void {
     const confirmation = this.open.get(id)
-    if (confirmation?.awaited.delete(member) !== true) return
+    if (confirmation?.awaited.delete(party) !== true) return
     confirmation.confirmed++
     this.look(id, confirmation)
   }
 
   onForgotten(member: Member): void {
-    for (const [id, confirmation] of this.open) if (confirmation.awaited.delete(member)) this.look(id, confirmation)
+    for (const [id, confirmation] of this.open) {
+      while (confirmation.awaited.delete(member));
+      this.look(id, confirmation)
+    }
   }
 
   /** What is known by then is told. */

@@ -3,7 +3,7 @@ import { sizeOf } from "../bytes.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { Ring } from "../ring.ts"
-import { Confirmations } from "./confirmations.ts"
+import { Awaited, Confirmations } from "./confirmations.ts"
 import { decodeContent, encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
@@ -12,7 +12,7 @@ import { ONE_WAITS, Tally, allSent, resolved, type Receipt } from "./receipt.ts"
 import type { Party, Route } from "./routes.ts"
 import { checkSubject } from "./subject.ts"
 import { Waiting, checkOnFull, type OnFull } from "./waiting.ts"
-import { Work, type Given } from "./work.ts"
+import { Work, type Given, type Signed } from "./work.ts"
 import {
   BRIEF_HEAD,
   COPY_HEAD,
@@ -68,7 +68,7 @@ export class Outgoing {
     this.context = context
     this.confirmations = new Confirmations(context.clock)
     this.waiting = new Waiting(context)
-    this.work = new Work(context, (group, frames, subject, not) => this.give(group, frames, subject, not))
+    this.work = new Work(context, this.give.bind(this))
   }
 
   /** Messages that wait for the mesh to settle, or for room. */
@@ -144,7 +144,7 @@ export class Outgoing {
     const frames = message.slice(1)
     const { subject } = decodeContent(frames, 0, member.reading)
     if (subject === "") throw new EarshotError("EPROTO", "a message without a subject")
-    void this.work.enqueue(nameAt(message[0]!, 2), frames, subject, { by: member })
+    void this.work.enqueue(nameAt(message[0]!, 2), frames, subject, { returned: { by: member } })
   }
 
   onRoom(member: Member): void {
@@ -216,7 +216,7 @@ export class Outgoing {
 
   private confirmed(route: Route, subject: string, frames: Uint8Array[], options: PublishOptions): Promise<Receipt> {
     const id = this.confirmations.next()
-    const awaited = new Set<Party>()
+    const awaited = new Awaited()
     const waits: Promise<Posted>[] = []
     const tally = this.toAll(route, subject, frames, options, id, waits, awaited)
     return this.confirmations.wait(id, tally, awaited, waits)
@@ -230,7 +230,7 @@ export class Outgoing {
     { onFull = "drop", echo = true }: PublishOptions,
     confirm = 0,
     waits?: Promise<Posted>[],
-    awaited?: Set<Party>,
+    awaited?: Awaited,
   ): Tally {
     const { context } = this
     if (context.interest.dirty) context.interest.flush()
@@ -242,7 +242,8 @@ export class Outgoing {
         const names = picked.get(party)
         if (names === undefined) picked.set(party, [name])
         else names.push(name)
-      } else if (onFull === "wait" && waits !== undefined) waits.push(this.work.enqueue(name, frames, subject))
+      } else if (onFull === "wait" && waits !== undefined)
+        waits.push(this.work.enqueue(name, frames, subject, { signed: this.sign(confirm, awaited) }))
       else {
         tally.drop("busy")
         context.drop("busy", 1, sizeOf(frames), { subject })
@@ -280,7 +281,7 @@ export class Outgoing {
     onFull: OnFull,
     tally: Tally,
     waits: Promise<Posted>[] | undefined,
-    awaited: Set<Party> | undefined,
+    awaited: Awaited | undefined,
   ): void {
     const posted = this.waiting.post(member, message, subject, onFull)
     if (typeof posted !== "string") {
@@ -294,14 +295,26 @@ export class Outgoing {
     else this.account(member, posted, message)
   }
 
+  /** Whoever gets it later is to confirm it, too. */
+  private sign(confirm: number, awaited: Awaited | undefined): Signed | undefined {
+    if (awaited === undefined) return undefined
+    return {
+      confirm,
+      onGiven: (party) => {
+        awaited.add(party)
+        if (party === undefined) this.context.clock.microtask(() => this.confirmations.onConfirm(party, confirm))
+      },
+    }
+  }
+
   /** To one of a group that has room, but `not` to that one. */
-  private give(group: string, frames: readonly Uint8Array[], subject: string, not?: Party): Given {
+  private give(group: string, frames: readonly Uint8Array[], subject: string, not?: Party, confirm = 0): Given {
     const { context } = this
     const parties = context.routes.of(subject).groups.find(({ name }) => name === group)?.parties
     if (parties === undefined) return "nobody"
     const party = context.groups.pick(parties, group, not && new Set([not]))
     if (party === null) return "busy"
-    if (party !== undefined) return { party, posted: party.post([publishHead(false, [group], 0), ...frames]) }
+    if (party !== undefined) return { party, posted: party.post([publishHead(false, [group], confirm), ...frames]) }
     if (this.own.length >= MAX_OWN) return "busy"
     this.deliverOwn((content) => this.takeOwn(group, content, frames), frames)
     return { party, posted: "sent" }
@@ -311,7 +324,7 @@ export class Outgoing {
   private takeOwn(group: string, content: Content, frames: readonly Uint8Array[]): void {
     const { local, self } = this.context
     if (!local.deliverTo(group, content, self, false))
-      void this.work.enqueue(group, frames, content.subject, { by: undefined })
+      void this.work.enqueue(group, frames, content.subject, { returned: { by: undefined } })
   }
 
   /** Our own subscribers get it when this turn's callback is done: never from inside `publish`. */

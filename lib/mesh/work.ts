@@ -23,11 +23,18 @@ const AGAIN = 100
 /** ms that work waits for a group of which nobody is left: somebody may be restarting. */
 const HOPE = 2000
 
-type Give = (group: string, frames: readonly Uint8Array[], subject: string, not?: Party) => Given
+type Give = (group: string, frames: readonly Uint8Array[], subject: string, not?: Party, confirm?: number) => Given
+
+/** Who gets it is to confirm it by this number. */
+export interface Signed {
+  readonly confirm: number
+  readonly onGiven: (party: Party) => void
+}
 
 interface Job {
   readonly frames: readonly Uint8Array[]
   readonly subject: string
+  readonly signed: Signed | undefined
   readonly resolve: (posted: Posted) => void
 }
 
@@ -69,12 +76,12 @@ export class Work {
     group: string,
     frames: readonly Uint8Array[],
     subject: string,
-    returned?: { readonly by: Party },
+    { returned, signed }: { readonly returned?: { readonly by: Party }; readonly signed?: Signed | undefined } = {},
   ): Promise<Posted> {
     let line = this.lines.get(group)
     if (line === undefined) {
       // Somebody else may have room for what was returned.
-      const given = this.give(group, frames, subject, returned?.by)
+      const given = this.handOver(group, frames, subject, signed, returned?.by)
       if (given === "nobody") return this.refuse(frames, subject)
       if (given !== "busy" && given.posted !== "full") return Promise.resolve(given.posted)
       line = newLine(group)
@@ -90,7 +97,7 @@ export class Work {
     this.bytes += size
     this.count++
     this.context.clock.hold()
-    return new Promise((resolve) => line.jobs.push({ frames, subject, resolve }))
+    return new Promise((resolve) => line.jobs.push({ frames, subject, signed, resolve }))
   }
 
   /** Somebody of that group has room again. */
@@ -110,8 +117,8 @@ export class Work {
   private go(line: Line): void {
     const takers = new Set<Party>()
     for (let left = line.window; left > 0 && line.jobs.length > 0; left--) {
-      const { frames, subject } = line.jobs.peek()!
-      const given = this.give(line.group, frames, subject)
+      const { frames, subject, signed } = line.jobs.peek()!
+      const given = this.handOver(line.group, frames, subject, signed)
       if (given === "nobody") return this.hope(line)
       if (given === "busy" || given.posted === "full") return this.again(line)
       line.desertedAt = undefined
@@ -124,6 +131,19 @@ export class Work {
     const members = [...takers].filter((party) => party !== undefined)
     // What we gave to ourselves is taken when this turn's callback is done.
     this.context.clock.microtask(() => this.context.syncs.after(members, () => this.heard(line)))
+  }
+
+  private handOver(
+    group: string,
+    frames: readonly Uint8Array[],
+    subject: string,
+    signed: Signed | undefined,
+    not?: Party,
+  ): Given {
+    const given = this.give(group, frames, subject, not, signed?.confirm)
+    if (typeof given !== "string" && (given.posted === "sent" || given.posted === "waiting"))
+      signed?.onGiven(given.party)
+    return given
   }
 
   private heard(line: Line): void {

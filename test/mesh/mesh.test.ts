@@ -738,6 +738,38 @@ t.test("confirm: every chosen member has taken it, or did not say so", async (t)
   t.equal(net.clock.now() - start, 10_200)
 })
 
+t.test(
+  "confirm, and nobody of the group has room yet: who gets it at last confirms it, we ourselves as anybody",
+  async (t) => {
+    await using net = await testMesh(["a", "b"], { clock: "virtual" })
+    const { a, b } = net.mesh
+    for (const worker of [b, a]) {
+      let free = (): void => {}
+      const freed = new Promise<void>((resolve) => (free = resolve))
+      const working = worker.subscribe("work", { queue: "w", prefetch: 0 }, () => freed)
+      await net.settle()
+      await net.until(a.publish("work", "fills it"))
+      await net.advance(100)
+      const plain = collect(b, "work")
+      await net.settle()
+      const start = net.clock.now()
+      const receipt = a.publish("work", 1, { confirm: true, onFull: "wait" })
+      await net.advance(500)
+      free()
+      t.strictSame(
+        await net.until(receipt),
+        { ...RECEIPT, sent: 2, confirmed: 2, unconfirmed: 0 },
+        "who gets it twice confirms it twice",
+      )
+      t.ok(net.clock.now() - start < 1000, "as soon as it is taken")
+      t.strictSame(plain.got, [1])
+      working.unsubscribe()
+      plain.sub.unsubscribe()
+      await net.settle()
+    }
+  },
+)
+
 t.test("a member keeps the process alive while it subscribes, serves or waits, and not else", async (t) => {
   await using net = await testMesh(["a", "b"], { clock: "virtual" })
   const { a } = net.mesh
