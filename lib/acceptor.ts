@@ -26,7 +26,6 @@ interface HalfOpen {
 
 export class Acceptor {
   private listener: Promise<Listener> | undefined
-  private bound: Listener | undefined
   private readonly clock: Clock
   private readonly owner: AcceptorOwner
   private readonly maxHandshakes: number
@@ -40,8 +39,7 @@ export class Acceptor {
     this.owner = owner
   }
 
-  /** Resolves to the address as bound. */
-  async listen(transport: Transport, address: string, options: TransportOptions): Promise<string> {
+  async listen(transport: Transport, address: string, options: TransportOptions): Promise<Listener> {
     if (transport.listen === undefined) throw new EarshotError("ENOTSUP", `${transport.scheme} can't be bound here`)
     this.listener = transport.listen(
       address,
@@ -50,16 +48,10 @@ export class Acceptor {
       (error) => this.owner.onError(wrap(error, "ECONNRESET")),
       (cause, error) => this.owner.onForbidden(cause, wrap(error, "FORBIDDEN")),
     )
-    const listener = (this.bound = await this.listener)
-    if (!this.closed) return listener.address
+    const listener = await this.listener
+    if (!this.closed) return listener
     await listener.close()
     throw new EarshotError("ECANCELED", "the endpoint was unbound")
-  }
-
-  /** Every address that leads to it now, the best first. */
-  get addresses(): readonly string[] {
-    const { bound } = this
-    return bound === undefined ? [] : (bound.addresses?.() ?? [bound.address])
   }
 
   /** The session's handshake is done, or it has ended. */
@@ -103,7 +95,7 @@ export class Acceptor {
       if (this.clock.now() - half.since < OLD) return false
       this.halfOpen.delete(session)
       this.owner.onRefused()
-      session.end(new EarshotError("LIMIT", "closed in favour of a newer connection: its handshake took too long"))
+      session.end(new EarshotError("LIMIT", "closed for a newer connection: its handshake took too long"))
       return true
     }
     return false

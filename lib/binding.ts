@@ -1,7 +1,7 @@
 /** An endpoint the user bound: its acceptor, and the pipes of the links it took. */
 import { Acceptor } from "./acceptor.ts"
 import type { Core } from "./core.ts"
-import type { Link, Transport } from "./contract.ts"
+import type { Link, Listener, Transport } from "./contract.ts"
 import { wrap, type EarshotError } from "./errors.ts"
 import { finish } from "./linger.ts"
 import { Pipe, type PipeOwner } from "./pipe.ts"
@@ -13,6 +13,8 @@ export class Binding implements PipeOwner {
   /** As bound: ports and wildcards resolved. */
   endpoint: string
   readonly transport: Transport
+  /** Once it is bound. */
+  listener: Listener | undefined
   private readonly core: Core
   private readonly acceptor: Acceptor
   private readonly pipes = new Set<Pipe>()
@@ -25,18 +27,13 @@ export class Binding implements PipeOwner {
     this.acceptor = new Acceptor(core.clock, core.settings.maxHandshakes, this)
   }
 
-  /** Every endpoint that leads to it now, the best first. */
-  get endpoints(): string[] {
-    return this.acceptor.addresses.map((address) => `${this.transport.scheme}://${address}`)
-  }
-
   async listen(address: string): Promise<void> {
     const { core, transport } = this
     core.bindings.add(this)
     core.clock.hold()
     try {
-      this.endpoint = `${transport.scheme}://${await this.acceptor.listen(transport, address, core.transportOptions)}`
-      core.lastEndpoint = this.endpoint
+      this.listener = await this.acceptor.listen(transport, address, core.transportOptions)
+      this.endpoint = core.lastEndpoint = `${transport.scheme}://${this.listener.address}`
       core.emit("bind", { address: this.endpoint })
     } catch (cause) {
       core.bindings.delete(this)

@@ -117,8 +117,8 @@ export interface Platform {
   openState?(path: string, clock: Clock): Promise<StateStore>
   /** Follows asynchronous work, where the platform can. */
   readonly ambient?: Ambient
-  /** Of the addresses that members tell of each other only those are dialled that `advertise` named: others may mean nothing here. */
-  readonly advertisedOnly?: boolean
+  /** Such an endpoint, told by a member of itself or another, is dialled only if `advertise` named it: others may mean nothing here. */
+  advertisedOnly?(endpoint: string): boolean
   /** Tells what becomes of the program, until what it returns is called. */
   watch?(fate: Fate): () => void
   /** One line for people: stderr, the console. */

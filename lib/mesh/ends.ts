@@ -26,7 +26,7 @@ export interface EndsOwner {
 /** Where the mesh listens. */
 export interface Bound {
   /** What leads there now, the best first; ports resolved, wildcards not. */
-  readonly endpoints: readonly string[]
+  endpoints(): readonly string[]
 }
 
 /** What a user may choose. */
@@ -100,7 +100,9 @@ export class Ends {
     transport.check(address, "bind")
     const binding = new Binding(this.listening, name, transport)
     await binding.listen(address)
-    return binding
+    const listener = binding.listener!
+    const addresses = (): readonly string[] => listener.addresses?.() ?? [listener.address]
+    return { endpoints: () => addresses().map((each) => `${transport.scheme}://${each}`) }
   }
 
   /** One attempt. Throws for an endpoint that can never work. */

@@ -4,13 +4,6 @@ export type { Reply, RequestCallOptions } from "./asking.ts"
 export { json, raw, text } from "./codecs.ts"
 export type { Announcement, Candidate, Discovery, DiscoveryHost, Finding, Headers, PayloadCodec } from "./contract.ts"
 export type { MeshTally } from "./counters.ts"
-export {
-  libp2pPeers,
-  type KnownPeer,
-  type PeerConnection,
-  type PeersNode,
-  type PeersOptions,
-} from "./discovery/libp2p.ts"
 export { seeds } from "./discovery/seeds.ts"
 export type { Cause } from "./diagnose.ts"
 export type { DrainOptions } from "./drain.ts"

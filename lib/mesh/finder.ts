@@ -163,7 +163,7 @@ export class Finder implements DiscoveryHost {
   /** Near enough for a mesh that is private until it is opened. */
   allowed(endpoint: string): boolean {
     const { platform, carriers, hub } = this
-    if (platform.advertisedOnly === true) return platform.isLocal(endpoint) && carriers.isTold(endpoint)
+    if (platform.advertisedOnly?.(endpoint) === true) return platform.isLocal(endpoint) && carriers.isTold(endpoint)
     return hub.settings.open || platform.isLocal(endpoint)
   }
 

@@ -4,6 +4,7 @@ import { EarshotError } from "../errors.ts"
 import type { Discovery, Fate, Platform } from "./contract.ts"
 import { seeds } from "./discovery/seeds.ts"
 import { freshId } from "./identity.ts"
+import { isLocalPeer, keepPeersLocal } from "./peers.ts"
 
 /** Where a server of the page's own origin takes members in, unless told otherwise. */
 const PATH = "/earshot"
@@ -32,10 +33,12 @@ export const platform: Platform = {
   defaultDiscovery: () => [origin()],
   seeds,
   // A page dials what it was given, and of what it hears only what was advertised.
-  isLocal: (endpoint) => /^wss?:/.test(endpoint) && !(endpoint.startsWith("ws:") && isSecure()),
-  advertisedOnly: true,
+  isLocal: (endpoint) =>
+    isLocalPeer(endpoint) || (/^wss?:/.test(endpoint) && !(endpoint.startsWith("ws:") && isSecure())),
+  // A libp2p node knows itself whom it can reach.
+  advertisedOnly: (endpoint) => !endpoint.startsWith("libp2p:"),
   addresses: (endpoint) => [endpoint],
-  keepLocal: (endpoint) => endpoint,
+  keepLocal: keepPeersLocal,
   watch,
   log: (line) => console.warn(line),
 }

@@ -65,7 +65,7 @@ export class Whereabouts {
     if (bound.length === 0) return []
     const replaced = new Set(settings.advertise.map(schemeOf))
     const own = bound
-      .flatMap(({ endpoints }) => endpoints)
+      .flatMap((place) => place.endpoints())
       .flatMap((endpoint) => platform.addresses(endpoint, settings.open))
       .filter((endpoint) => !replaced.has(schemeOf(endpoint)))
     return [...new Set([...settings.advertise, ...own])].slice(0, MAX_ENDPOINTS)

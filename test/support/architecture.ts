@@ -22,7 +22,7 @@ export function librarySources(root: URL): Source[] {
 
 const layers = {
   /** Composition roots: may import everything, and nobody imports them. */
-  root: /^lib\/(mesh\/)?(index|cli|testing|gossipsub)(\.\w+)*\.ts$/,
+  root: /^lib\/(mesh\/)?(index|cli|testing|gossipsub|libp2p)(\.\w+)*\.ts$/,
   /** What all roots export; for them alone. */
   exports: /^lib\/exports\.ts$/,
   /** Registers the transports of a platform; for the roots alone. */

@@ -58,6 +58,11 @@ export function isRelayed(multiaddr: string): boolean {
   return /\/p2p-circuit(\/|$)/.test(multiaddr)
 }
 
+/** By WebRTC: a relay introduces the two, and what they say goes straight. */
+export function isIntroduced(multiaddr: string): boolean {
+  return multiaddr.includes("/p2p-circuit/webrtc/")
+}
+
 /** It leads to this host and no other. `own`: further addresses of it, beside loopback. */
 export function isNear(multiaddr: string, own: ReadonlySet<string> = new Set()): boolean {
   if (isRelayed(multiaddr)) return false

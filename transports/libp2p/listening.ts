@@ -1,7 +1,16 @@
 /** A name that is bound: each stream of its protocol becomes a link. */
 import type { Link, Listener } from "../../lib/contract.ts"
 import { EarshotError, wrap } from "../../lib/errors.ts"
-import { formatAddress, isNear, isRelayed, LOOPBACK, parseAddress, peerIdOf, protocolOf } from "./address.ts"
+import {
+  formatAddress,
+  isIntroduced,
+  isNear,
+  isRelayed,
+  LOOPBACK,
+  parseAddress,
+  peerIdOf,
+  protocolOf,
+} from "./address.ts"
 import type { Libp2pConnection, Libp2pNode, Libp2pStream } from "./node.ts"
 import { linkOver, type Use } from "./use.ts"
 
@@ -70,7 +79,8 @@ function placesOf(node: Libp2pNode, near: boolean): string[] {
   const [here, elsewhere] = [all.filter((place) => isNear(place)), all.filter((place) => !isNear(place))]
   if (near) return here.slice(0, MAX_PLACES)
   const direct = elsewhere.filter((place) => !isRelayed(place))
-  const relayed = elsewhere.filter(isRelayed)
+  // A relay that only introduces comes before one that passes everything on.
+  const relayed = elsewhere.filter(isRelayed).sort((a, b) => Number(isIntroduced(b)) - Number(isIntroduced(a)))
   const places = [...(direct.length > 0 ? direct : here), ...relayed]
   // Who is connected, or knows the way, needs no more than the id.
   return places.length > 0 ? places.slice(0, MAX_PLACES) : [id]
