@@ -1,9 +1,12 @@
-// A card that was cloned: two living members with one state.
+// A card that was cloned: two living members with one state, in one process and in two.
+import { spawn } from "node:child_process"
 import { copyFileSync, existsSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import t, { type Test } from "tap"
 import type { MeshEvents } from "../../lib/mesh/events.ts"
 import { Mesh, seeds, type MeshOptions } from "../../lib/mesh/index.ts"
+import { Program } from "../support/netns.ts"
 import { until, within } from "../support/sockets.ts"
 
 async function member(t: Test, name: string, others: readonly Mesh[], more: MeshOptions = {}): Promise<Mesh> {
@@ -105,3 +108,71 @@ for (const [title, firstKnows, secondKnows] of [
       await until("its end", () => other.members.size === 2)
       t.ok(other.members.has(id))
     })
+
+const PEER = fileURLToPath(new URL("../support/peers/mesh.mjs", import.meta.url))
+
+interface Said {
+  readonly joined?: string
+  readonly id?: string
+  readonly clash?: string
+  readonly with?: string
+}
+
+/** A member in a process of its own, which answers by its name. */
+function run(t: Test, name: string, state: string, seeds: readonly string[]): { program: Program; said: Said[] } {
+  const join = { name, state, network: "clash", listen: ["tcp://127.0.0.1:0"] }
+  const program = new Program(
+    spawn(process.execPath, [PEER, JSON.stringify({ join, seeds, serve: ["who", `who.${name}`] })], {
+      stdio: ["pipe", "pipe", "inherit"],
+    }),
+  )
+  t.teardown(() => program.kill())
+  return { program, said: program.said as Said[] }
+}
+
+t.test(
+  "two processes from one copied state: killed and started anew again and again, both are there, each as itself",
+  async (t) => {
+    const [one, two] = await cloned(t)
+    const other = await member(t, "other", [])
+    const errors = record(other, "error")
+    const places = [other.endpoints[0]!]
+    const there = async (names: string): Promise<void> => {
+      await until(
+        `${names} are there`,
+        () =>
+          [...other.members.values()]
+            .map(({ name }) => name)
+            .sort()
+            .join() === names,
+      )
+      for (const name of names.split(",")) {
+        await other.ready({ subject: `who.${name}` })
+        const { id } = [...other.members.values()].find((each) => each.name === name)!
+        t.equal(await other.request("who", null, { to: id }), name, "the link leads to that one")
+      }
+    }
+    const twins = { first: run(t, "first", one, places), second: run(t, "second", two, places) }
+    await there("first,second")
+    const id = twins.first.said.find(({ joined }) => joined !== undefined)!.id!
+    for (const [name, { said }] of Object.entries(twins)) {
+      await until(`${name} hears of the clash`, () => said.some(({ clash }) => clash !== undefined))
+      t.match(
+        said.find(({ clash }) => clash !== undefined),
+        { clash: id, with: name === "first" ? "second" : "first" },
+      )
+    }
+    t.ok(other.members.has(id), "one of them keeps the id")
+    const states = { first: one, second: two }
+    for (const name of ["second", "first", "first", "second"] as const) {
+      await twins[name].program.kill()
+      const stays = name === "first" ? "second" : "first"
+      await until("it is gone", () => [...other.members.values()].every((each) => each.name !== name))
+      await there(stays)
+      twins[name] = run(t, name, states[name], places)
+      await there("first,second")
+      t.equal(new Set(other.members.keys()).size, 2)
+    }
+    t.strictSame(errors, [])
+  },
+)

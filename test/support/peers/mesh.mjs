@@ -21,6 +21,7 @@ const at = () => Math.round(performance.now())
 for (const name of ["join", "leave", "update"])
   mesh.on(name, ({ member, reason }) => say({ [name]: member.name, reason, endpoints: member.endpoints, at: at() }))
 mesh.on("gap", ({ member, direction, count }) => say({ gap: member.name, direction, count, at: at() }))
+mesh.on("clash", ({ id, member }) => say({ clash: id, with: member.name, now: mesh.id }))
 mesh.on("error", ({ error }) => say({ error: error.message }))
 mesh.on("denied", ({ what, reason }) => say({ denied: what, reason }))
 
