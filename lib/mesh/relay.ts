@@ -168,7 +168,8 @@ export class Relay implements Wishes {
     this.passed.set(from, passed)
     const answer = (flags: number, frames: readonly Uint8Array[]): void => {
       passed.delete(id)
-      from.tellCounted([numbered(Kind.REPLY, flags, id), ...frames])
+      // That we close is no answer: by the end of its link the asker learns it, and may ask another.
+      if (!owner.closed) from.tellCounted([numbered(Kind.REPLY, flags, id), ...frames])
     }
     if (passed.size >= MAX_PASSED) {
       answer(FAILED, owner.answering.failed(new EarshotError("BUSY", "too many requests are under way")))
