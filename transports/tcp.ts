@@ -124,7 +124,10 @@ async function dial(address: string, options: TransportOptions, signal: AbortSig
   const routes = await unlessAborted(routesTo(parse(address, "connect")), signal)
   const common = socketOptions(options)
   const link = await race(routes, clock, signal, (route, signal) =>
-    dialSocket({ ...route, ...common }, signal, (socket, reader) => linkOver(socket, reader, clock, route)),
+    dialSocket({ ...route, ...common }, signal, (socket, reader) => {
+      tune(socket, options)
+      return linkOver(socket, reader, clock, route)
+    }),
   )
   if (!signal.aborted) return link
   link.destroy()
@@ -143,6 +146,7 @@ async function listen(
     { ...socketOptions(options), allowHalfOpen: true, pauseOnConnect: true },
     (accepted) => {
       const { socket, reader } = adopt(accepted)
+      tune(socket, options)
       if (socket.remoteAddress !== undefined) return onLink(linkOver(socket, reader, options.clock))
       // Reset between the system's accept and ours.
       socket.on("error", () => {})
@@ -163,6 +167,12 @@ function socketOptions({ keepalive }: TransportOptions) {
   return keepalive <= 0
     ? { noDelay: true, keepAlive: false }
     : { noDelay: true, keepAlive: true, keepAliveInitialDelay: Math.max(1000, keepalive) }
+}
+
+/** The same again: Deno leaves options of `createServer` and `connect` unread. Node does nothing twice. */
+function tune(socket: net.Socket, { keepalive }: TransportOptions): void {
+  socket.setNoDelay(true)
+  if (keepalive > 0) socket.setKeepAlive(true, Math.max(1000, keepalive))
 }
 
 function linkOver(

@@ -95,8 +95,8 @@ function command({ kind, program, version }, file, missing) {
   if (kind === "bun") return [program, ["run", "--tsconfig-override=test/runtimes/bun.json", ...ours]]
   const deno = ["--no-config", "--no-lock", "--node-modules-dir=manual", "--import-map=test/runtimes/deno.json"]
   if (kind === "deno") return [program, ["run", "--allow-all", ...deno, ...ours]]
-  // From 22 on Node strips types itself, and a test file with tap in it is a program.
-  if (!version.startsWith("20.")) return [program, ["--no-warnings", file]]
+  // From 24 on Node strips types itself and knows `await using`: a test file with tap in it is a program.
+  if (Number.parseInt(version, 10) >= 24) return [program, ["--no-warnings", file]]
   const tap = join("node_modules", "tap", "dist", "esm", "run.mjs")
   return [program, [tap, "run", "--disable-coverage", "--reporter=tap", "--jobs=1", file]]
 }
