@@ -349,6 +349,8 @@ export class Reach {
   private giveUp(attempt: Attempt): void {
     const { target } = attempt
     this.finish(attempt)
+    // Forgotten while it was dialled.
+    if (this.targets.get(target.key) !== target) return
     if (target.id !== undefined && attempt.deserted && target.endpoints.length > 0) this.owner.onDeserted(target.id)
     if (target.id === undefined || this.owner.settled(target.id) || this.stopped) this.targets.delete(target.key)
     else if (this.clock.now() - target.heard > FORGET) this.targets.delete(target.key)
