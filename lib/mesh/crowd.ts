@@ -140,8 +140,9 @@ export class Crowd implements Crowding {
     // What is published meanwhile is not for us, and nobody counts it.
     if (hub.settled) for (const member of links.linked) if (member.known) hub.onGap(member, "received", undefined)
     links.partFromAll()
-    links.reach.clear()
+    // Before our dials are given up: who waits at the door for their end comes to what we are now.
     this.leaf = leaf
+    links.reach.clear()
     this.turning = false
     if (!leaf) links.gossip.heard.clear()
     finder.announce()
