@@ -1,6 +1,6 @@
 // `npm run test:runtimes`: the tests on Node 20 to 26, Bun and Deno, all from npm. `-- Bun "Node 20"` for some of them,
 // `-- mesh` for a part, `-- test/wire/zws.test.ts` for a file.
-// Node runs tap. Bun and Deno can't, and run the same files with tap.ts in its place. Two at a time; one line each, a table,
+// Node runs tap (22 by way of transpile.mjs). Bun and Deno can't, and run the same files with tap.ts in its place. Two at a time; one line each, a table,
 // what was skipped and why, and the sum.
 import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
@@ -24,9 +24,10 @@ if (strange !== undefined) {
   process.exit(2)
 }
 
-const columns = chosen(Object.keys(parts)).filter(
-  (part) => !asked.some((word) => word.includes("/")) || files(part).length > 0,
-)
+// Files that are asked for stand for their parts.
+const columns = asked.some((word) => word.includes("/"))
+  ? Object.keys(parts).filter((part) => files(part).length > 0)
+  : chosen(Object.keys(parts))
 function files(part) {
   const some = asked.filter((word) => word.includes("/"))
   return parts[part].filter((file) => some.length === 0 || some.includes(file))
@@ -96,7 +97,9 @@ function command({ kind, program, version }, file, missing) {
   const deno = ["--no-config", "--no-lock", "--node-modules-dir=manual", "--import-map=test/runtimes/deno.json"]
   if (kind === "deno") return [program, ["run", "--allow-all", ...deno, ...ours]]
   // From 24 on Node strips types itself and knows `await using`: a test file with tap in it is a program.
-  if (Number.parseInt(version, 10) >= 24) return [program, ["--no-warnings", file]]
+  const major = Number.parseInt(version, 10)
+  if (major >= 24) return [program, ["--no-warnings", file]]
+  if (major === 22) return [program, ["--import=./test/runtimes/transpile.mjs", "--enable-source-maps", file]]
   const tap = join("node_modules", "tap", "dist", "esm", "run.mjs")
   return [program, [tap, "run", "--disable-coverage", "--reporter=tap", "--jobs=1", file]]
 }
