@@ -1,7 +1,7 @@
 // `npm run test:runtimes`: the tests on Node 20 to 26, Bun and Deno, all from npm. `-- Bun "Node 20"` for some of them,
 // `-- mesh` for a part, `-- test/wire/zws.test.ts` for a file.
-// Node runs tap (22 by way of transpile.mjs). Bun and Deno can't, and run the same files with tap.ts in its place. Two at a time; one line each, a table,
-// what was skipped and why, and the sum.
+// Node runs tap (22 by way of transpile.mjs). Bun and Deno can't, and run the same files with tap.ts in its place. Two at a
+// time; one line each, a table, what was skipped and why, and the sum.
 import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
@@ -42,6 +42,10 @@ if (!existsSync(join(root, "dist/lib/index.js"))) {
 const cells = new Map()
 const skipped = new Map()
 const rows = []
+/** They end with this. */
+const running = new Set()
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")))
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1))
 let failures = 0
 
 for (const runtime of chosen(runtimes.map(({ name }) => name)).map((name) =>
@@ -112,6 +116,7 @@ function play([program, args]) {
   return new Promise((resolve) => {
     const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TAP_TIMEOUT: String(PATIENCE / 1000) }
     const child = spawn(program, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] })
+    running.add(child)
     let output = ""
     let late = false
     const timer = setTimeout(() => {
@@ -121,6 +126,7 @@ function play([program, args]) {
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text))
     child.on("error", (error) => resolve({ code: error.message, output, late }))
     child.on("close", (code, signal) => {
+      running.delete(child)
       clearTimeout(timer)
       resolve({ code: code ?? signal, output, late })
     })
