@@ -70,7 +70,7 @@ export class Mesh {
     }
   }
 
-  /** 26 characters. Unique for ever with `state`, else for the life of this object. */
+  /** 26 characters. With `state` the same in each run, but for one after a `clash`: then another takes its place. Else new for each object. */
   get id(): string {
     return this.hub.identity.id
   }
