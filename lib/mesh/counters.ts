@@ -1,20 +1,15 @@
-/** Counters of one mesh, and its coalesced events: the first drop at once, then at most every 100 ms, exact in sum. */
-import type { Clock, Timer } from "../clock.ts"
+/** Counters of one mesh, and its event `drop`: for each cause the first at once, then at most every 100 ms. */
+import type { Clock } from "../clock.ts"
 import type { Events } from "../events.ts"
+import { Coalesced } from "./coalesced.ts"
 import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
 
+type Drop = MeshEvents["drop"]
+
+/** ms */
 const QUIET = 100
 /** Causes that are told apart at a time; of more than that the subject is left out. */
 const MOST = 1024
-
-interface Open {
-  readonly reason: MeshDropReason
-  readonly member: MemberInfo | undefined
-  readonly subject: string | undefined
-  count: number
-  bytes: number
-  timer: Timer
-}
 
 /** Messages and their bytes. */
 export interface MeshTally {
@@ -29,41 +24,25 @@ export class Counters {
   errors = 0
   readonly dropped: Partial<Record<MeshDropReason, MeshTally>> = {}
   readonly gaps: { sent: number; received: number } = { sent: 0, received: 0 }
-  private readonly clock: Clock
-  private readonly events: Events<MeshEvents>
-  private readonly open = new Map<string, Open>()
+  private readonly drops: Coalesced<Drop>
   private readonly full = new Set<string>()
 
   constructor(clock: Clock, events: Events<MeshEvents>) {
-    this.clock = clock
-    this.events = events
+    this.drops = new Coalesced(
+      clock,
+      QUIET,
+      (drop) => events.emit("drop", drop),
+      (held, { count, bytes }) => ({ ...held, count: held.count + count, bytes: held.bytes + bytes }),
+    )
   }
 
   drop(reason: MeshDropReason, count: number, bytes: number, member?: MemberInfo, subject?: string): void {
     const tally = (this.dropped[reason] ??= { count: 0, bytes: 0 })
     tally.count += count
     tally.bytes += bytes
-    this.note(reason, count, bytes, member, subject)
-  }
-
-  private note(
-    reason: MeshDropReason,
-    count: number,
-    bytes: number,
-    member: MemberInfo | undefined,
-    subject: string | undefined,
-  ): void {
-    const key = `${reason} ${member?.id ?? ""} ${subject ?? ""}`
-    const open = this.open.get(key)
-    if (open !== undefined) {
-      open.count += count
-      open.bytes += bytes
-      return
-    }
-    if (this.open.size >= MOST && subject !== undefined) return this.note(reason, count, bytes, member, undefined)
-    const fresh: Open = { reason, member, subject, count: 0, bytes: 0, timer: this.rest(key) }
-    this.open.set(key, fresh)
-    this.events.emit("drop", { reason, subject, member, count, bytes })
+    const cause = `${reason} ${member?.id ?? ""} ${subject ?? ""}`
+    if (this.drops.fits(cause, MOST)) this.drops.add(cause, { reason, subject, member, count, bytes })
+    else this.drops.add(`${reason} ${member?.id ?? ""} `, { reason, subject: undefined, member, count, bytes })
   }
 
   gap(direction: "sent" | "received", count: number): void {
@@ -84,22 +63,6 @@ export class Counters {
 
   /** What was held back is told now. */
   close(): void {
-    for (const key of [...this.open.keys()]) this.tell(key)
-    for (const { timer } of this.open.values()) timer.cancel()
-    this.open.clear()
-  }
-
-  private rest(key: string): Timer {
-    return this.clock.timeout(() => this.tell(key), QUIET)
-  }
-
-  private tell(key: string): void {
-    const open = this.open.get(key)!
-    const { reason, member, subject, count, bytes } = open
-    open.timer.cancel()
-    if (count === 0) return void this.open.delete(key)
-    open.count = open.bytes = 0
-    open.timer = this.rest(key)
-    this.events.emit("drop", { reason, subject, member, count, bytes })
+    this.drops.close()
   }
 }
