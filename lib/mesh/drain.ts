@@ -5,6 +5,7 @@
 import { EarshotError } from "../errors.ts"
 import { checkTimeout } from "../waiters.ts"
 import type { Hub } from "./hub.ts"
+import { JUST_TIMEOUT, checkNames } from "./option-names.ts"
 import { Kind, bare } from "./wire.ts"
 
 /** How `drain` goes about it. */
@@ -16,7 +17,9 @@ export interface DrainOptions {
 const PATIENCE = 10_000
 
 /** Resolves when `close` is done. Rejects TIMEOUT, also then, when something was left undone. Throws EINVAL. */
-export function drain(hub: Hub, { timeout = PATIENCE }: DrainOptions, close: () => Promise<void>): Promise<void> {
+export function drain(hub: Hub, options: DrainOptions, close: () => Promise<void>): Promise<void> {
+  checkNames(options, JUST_TIMEOUT, "drain")
+  const { timeout = PATIENCE } = options
   checkTimeout(timeout)
   return leave(hub, timeout, close)
 }

@@ -7,6 +7,7 @@ import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
 import { Feed } from "./feed.ts"
+import { checkNames, namesOf } from "./option-names.ts"
 import { TOO_MANY, choose, question, type Behalf, type Question } from "./one-request.ts"
 import type { Party } from "./routes.ts"
 
@@ -25,6 +26,15 @@ export interface RequestManyOptions {
   /** For this payload, instead of the mesh's own. */
   readonly codec?: PayloadCodec | undefined
 }
+
+const NAMES = namesOf<RequestManyOptions>({
+  timeout: true,
+  max: true,
+  stall: true,
+  signal: true,
+  headers: true,
+  codec: true,
+})
 
 /** A server that was asked and gave no reply that can be used. */
 export interface ReplyFailure {
@@ -63,6 +73,7 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
 
   /** @internal Throws as `question` does. */
   constructor(context: Context, subject: string, data: unknown, options: RequestManyOptions, call: Behalf | undefined) {
+    checkNames(options, NAMES, "requestMany")
     const { max = Infinity, stall = Infinity } = options
     if (typeof max !== "number" || !(max >= 1)) throw new EarshotError("EINVAL", "max is a number of replies from 1")
     if (typeof stall !== "number" || !(stall > 0))

@@ -15,12 +15,13 @@ import { isGroup } from "./interest.ts"
 import { Replies, type RequestManyOptions } from "./many-requests.ts"
 import { checkMeta, readOptions, type MeshOptions } from "./options.ts"
 import { dataOf, request } from "./one-request.ts"
+import { JUST_TIMEOUT, checkNames } from "./option-names.ts"
 import type { PublishOptions } from "./outgoing.ts"
 import { ready, type ReadyConditions } from "./ready.ts"
 import type { Receipt } from "./receipt.ts"
 import { checkAsked, checkPublished, checkWanted } from "./reserved.ts"
 import type { Sample, SampleOptions } from "./sample.ts"
-import { serve, type ServeHandler, type ServeOptions } from "./serving.ts"
+import { checkServeOptions, serve, type ServeHandler, type ServeOptions } from "./serving.ts"
 import { checkTimeout, signalOf } from "../waiters.ts"
 import { statsOf, type MeshStats } from "./stats.ts"
 import { Subscription, type SubscribeOptions, type SubscriptionHandler } from "./subscription.ts"
@@ -104,7 +105,7 @@ export class Mesh {
     return this.hub.events.once(name, listener)
   }
 
-  /** What others see as `member.meta`; at most 8 KiB of MessagePack. Throws EINVAL. */
+  /** What others see as `member.meta`, from now on: a copy; at most 8 KiB of MessagePack. Throws EINVAL. */
   setMeta(meta: Readonly<Record<string, unknown>>): void {
     this.hub.meta = checkMeta(meta)
     this.hub.links.tellUpdate()
@@ -129,7 +130,9 @@ export class Mesh {
   }
 
   /** Resolves when all that was published before has been read by every linked member. Rejects TIMEOUT (default 10 s), EBADF when it is closed, EINVAL. */
-  async flush({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<void> {
+  async flush(options: { readonly timeout?: number } = {}): Promise<void> {
+    checkNames(options, JUST_TIMEOUT, "flush")
+    const { timeout = 10_000 } = options
     checkTimeout(timeout)
     await this.hub.whenSettled
     await this.hub.confirmed(timeout)
@@ -154,9 +157,9 @@ export class Mesh {
     const { hub } = this
     hub.checkTaking()
     checkWanted(pattern)
-    checkQueue(options.queue)
-    if (typeof options !== "object" || (handler !== undefined && typeof handler !== "function"))
+    if (typeof options !== "object" || (options as unknown) === null || !isHandler(handler))
       throw new EarshotError("EINVAL", "options are an object, and a handler is a function")
+    checkQueue(options.queue)
     const subscription = new Subscription<Data>(
       hub.subscriptions,
       pattern,
@@ -176,6 +179,7 @@ export class Mesh {
     hub.checkTaking()
     checkWanted(subject)
     if (typeof handler !== "function") throw new EarshotError("EINVAL", "a handler is a function")
+    checkServeOptions(options)
     const { queue = subject, concurrency = 64, queueSize = 64, signal } = options
     checkQueue(queue)
     const subscription = new Subscription<Data>(
@@ -295,6 +299,8 @@ function remember({ links }: Hub, state: StateStore): void {
   const addresses = [...links.linked].flatMap(({ endpoints }) => endpoints)
   if (addresses.length > 0) state.remember(addresses)
 }
+
+const isHandler = (handler: unknown): boolean => handler === undefined || typeof handler === "function"
 
 function checkQueue(queue: string | null | undefined): void {
   if (queue !== undefined && queue !== null && !isGroup(queue))

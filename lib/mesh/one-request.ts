@@ -7,6 +7,7 @@ import { encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
+import { checkNames, namesOf } from "./option-names.ts"
 import type { Party } from "./routes.ts"
 
 export const TOO_MANY = "too many requests wait for somebody to ask"
@@ -37,6 +38,17 @@ export interface Question {
 /** What options of every kind of request have. */
 type QuestionOptions = Pick<RequestCallOptions, "timeout" | "signal" | "headers" | "codec">
 
+const NAMES = namesOf<RequestCallOptions>({
+  timeout: true,
+  wait: true,
+  signal: true,
+  headers: true,
+  idempotent: true,
+  to: true,
+  codec: true,
+})
+const DEFAULTS: RequestCallOptions = {}
+
 /** Throws INVALID_SUBJECT, ENCODE, TOO_LARGE (headers), EINVAL, EBADF. */
 export function question(
   context: Context,
@@ -65,9 +77,10 @@ export function request(
   context: Context,
   subject: string,
   data: unknown,
-  options: RequestCallOptions = {},
+  options: RequestCallOptions = DEFAULTS,
   call?: Behalf,
 ): Promise<Answer> {
+  if (options !== DEFAULTS) checkNames(options, NAMES, "request")
   const { wait = 0, to = "" } = options
   if (typeof wait !== "number" || Number.isNaN(wait))
     throw new EarshotError("EINVAL", "wait is a number of milliseconds")

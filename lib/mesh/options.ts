@@ -20,7 +20,7 @@ export interface MeshOptions {
   readonly advertise?: readonly string[] | undefined
   /** Default on Node: mDNS, and `EARSHOT_SEEDS` and `EARSHOT_DNS` (`name:port`) where they are set. */
   readonly discovery?: readonly Discovery[] | undefined
-  /** What others see as `member.meta`. Default {}. */
+  /** What others see as `member.meta`: a copy; `setMeta` changes it. Default {}. */
   readonly meta?: Readonly<Record<string, unknown>> | undefined
   /** A file that keeps identity and last good addresses. Default: none is written; `EARSHOT_STATE`. */
   readonly state?: string | undefined
@@ -139,18 +139,18 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
   }
 }
 
-/** What others may see must be small, and MessagePack. */
+/** What others may see must be small, and MessagePack. Returns a copy, as they see it: the user may go on with the original. */
 export function checkMeta(meta: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   if (typeof meta !== "object" || (meta as unknown) === null || Array.isArray(meta))
     throw new EarshotError("EINVAL", "meta must be an object")
-  let length: number
+  let bytes: Uint8Array
   try {
-    length = msgpack.encode(meta).length
+    bytes = msgpack.encode(meta)
   } catch (error) {
     throw new EarshotError("EINVAL", `meta can't travel: ${(error as Error).message}`, error)
   }
-  if (length > 8192) throw new EarshotError("EINVAL", `meta takes ${length} bytes, more than 8 KiB`)
-  return meta
+  if (bytes.length > 8192) throw new EarshotError("EINVAL", `meta takes ${bytes.length} bytes, more than 8 KiB`)
+  return msgpack.decode(bytes) as Readonly<Record<string, unknown>>
 }
 
 function checkAdvertised(endpoints: readonly string[]): readonly string[] {

@@ -8,6 +8,7 @@ import { decodeContent, encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
 import type { Member, Posted } from "./member.ts"
+import { checkNames, namesOf } from "./option-names.ts"
 import { ONE_WAITS, Tally, allSent, resolved, type Receipt } from "./receipt.ts"
 import type { Party, Route } from "./routes.ts"
 import { checkSubject } from "./subject.ts"
@@ -46,6 +47,7 @@ const MAX_EARLY_BYTES = 8 * 1024 * 1024
 /** Messages to ourselves that wait for the end of the turn. */
 const MAX_OWN = 8192
 const DEFAULTS: PublishOptions = {}
+const NAMES = namesOf<PublishOptions>({ headers: true, onFull: true, confirm: true, echo: true, codec: true })
 
 interface Early {
   readonly subject: string
@@ -83,7 +85,7 @@ export class Outgoing {
     if (onFull === "wait" || options?.confirm === true)
       throw new EarshotError("EINVAL", "tryPublish can't wait: use publish")
     if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
-    checkOnFull(onFull)
+    if (options !== undefined) check(options)
     if (!context.settled) return this.keep(subject, data, options ?? DEFAULTS, undefined)
     const route = context.routes.of(subject)
     this.published++
@@ -102,7 +104,7 @@ export class Outgoing {
   publish(subject: string, data: unknown, options: PublishOptions = DEFAULTS): Promise<Receipt> {
     const { context } = this
     if (context.closed) throw new EarshotError("EBADF", "the mesh is closed")
-    checkOnFull(options.onFull)
+    check(options)
     if (!context.settled) {
       let done!: (receipt: Receipt | Promise<Receipt>) => void
       const settled = new Promise<Receipt>((resolve) => (done = resolve))
@@ -361,6 +363,13 @@ export class Outgoing {
     this.earlyBytes += size
     return ONE_WAITS
   }
+}
+
+/** The usual ones cost nothing. */
+function check(options: PublishOptions): void {
+  if (options === DEFAULTS) return
+  checkNames(options, NAMES, "publish")
+  checkOnFull(options.onFull)
 }
 
 const isUnderWay = (posted: Posted): boolean => posted === "sent" || posted === "waiting"

@@ -1,6 +1,7 @@
 /** Waiting until the mesh is as a program needs it. */
 import { EarshotError } from "../errors.ts"
 import type { Hub } from "./hub.ts"
+import { checkNames, namesOf } from "./option-names.ts"
 import type { Route } from "./routes.ts"
 
 /** What `ready` waits for. */
@@ -13,11 +14,15 @@ export interface ReadyConditions {
   readonly timeout?: number | undefined
 }
 
+const NAMES = namesOf<ReadyConditions>({ members: true, subject: true, timeout: true })
+
 /** `members` may change while it is waited. */
 type Conditions = Omit<ReadyConditions, "members"> & { readonly members?: number | undefined | (() => number) }
 
 /** Resolves when all of it is true. Rejects TIMEOUT, or EBADF when the mesh is closed. */
-export function ready(hub: Hub, { members: wanted = 0, subject, timeout = 10_000 }: Conditions): Promise<void> {
+export function ready(hub: Hub, conditions: Conditions): Promise<void> {
+  checkNames(conditions, NAMES, "ready")
+  const { members: wanted = 0, subject, timeout = 10_000 } = conditions
   hub.checkOpen()
   if (typeof timeout !== "number" || !(timeout >= 0))
     throw new EarshotError("EINVAL", "timeout is a number of milliseconds")

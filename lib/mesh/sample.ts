@@ -14,6 +14,7 @@ import { Feed } from "./feed.ts"
 import { readMap } from "./introduction.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
+import { checkNames, namesOf } from "./option-names.ts"
 import { SamplePassing, askSample, endSample } from "./sample-passing.ts"
 import { checkPattern } from "./subject.ts"
 import { SubjectTable } from "./subject-table.ts"
@@ -27,6 +28,8 @@ export interface SampleOptions {
   /** Ends the loop, without an error. */
   readonly signal?: AbortSignal | undefined
 }
+
+const NAMES = namesOf<SampleOptions>({ perSecond: true, signal: true })
 
 /** One message of a sample. */
 export interface Sample<Data = any> {
@@ -123,6 +126,7 @@ export class Sampling {
   /** Throws INVALID_SUBJECT, EINVAL, LIMIT; the loop throws LIMIT, too, when others began before it. */
   take(pattern: string, options: SampleOptions): AsyncIterable<Sample> {
     const { context, takings } = this
+    checkNames(options, NAMES, "sample")
     const { perSecond = 10 } = options
     const signal = signalOf(options)
     if (typeof perSecond !== "number" || !(perSecond >= LEAST_RATE && perSecond <= MOST_RATE))

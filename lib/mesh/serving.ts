@@ -4,6 +4,7 @@ import { Failure, failureOf } from "./answering.ts"
 import { OpenCall, timeIsOver, type Call } from "./call.ts"
 import type { Hub } from "./hub.ts"
 import type { MeshMessage } from "./message.ts"
+import { checkNames, namesOf } from "./option-names.ts"
 
 /** How a subject is served. */
 export interface ServeOptions {
@@ -16,6 +17,11 @@ export interface ServeOptions {
   /** Stops serving. */
   readonly signal?: AbortSignal | undefined
 }
+
+const NAMES = namesOf<ServeOptions>({ queue: true, concurrency: true, queueSize: true, signal: true })
+
+/** Throws EINVAL for what is none. */
+export const checkServeOptions = (options: ServeOptions): void => checkNames(options, NAMES, "serve")
 
 /** Answers a request with what it returns; what it throws travels as code and message, never as stack. */
 export type ServeHandler<Data = any> = (data: Data, call: Call) => unknown

@@ -9,6 +9,7 @@ import { checkTimeout } from "../waiters.ts"
 import type { MeshDropReason } from "./events.ts"
 import type { Interest } from "./interest.ts"
 import type { MeshMessage } from "./message.ts"
+import { JUST_TIMEOUT, checkNames, namesOf } from "./option-names.ts"
 
 /** How a subscription takes what comes. */
 export interface SubscribeOptions {
@@ -30,6 +31,16 @@ export interface SubscribeOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+const NAMES = namesOf<SubscribeOptions>({
+  queue: true,
+  concurrency: true,
+  prefetch: true,
+  queueSize: true,
+  queueBytes: true,
+  onFull: true,
+  responds: true,
+  signal: true,
+})
 const RULES: ReadonlySet<unknown> = new Set<SubscribeOptions["onFull"]>(["drop", "drop-oldest", "conflate", "end"])
 
 /** What a subscription calls with each message; a promise is waited for. */
@@ -101,6 +112,7 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
     options: SubscribeOptions,
     handler: SubscriptionHandler<Data> | undefined,
   ) {
+    checkNames(options, NAMES, "subscribe")
     this.owner = owner
     this.pattern = pattern
     this.options = options
@@ -141,7 +153,9 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
   }
 
   /** Resolves when every linked member has confirmed this interest. Rejects TIMEOUT after `timeout` ms (default 10 s), EBADF when the mesh is closed. Throws EINVAL. */
-  ready({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<void> {
+  ready(options: { readonly timeout?: number } = {}): Promise<void> {
+    checkNames(options, JUST_TIMEOUT, "ready")
+    const { timeout = 10_000 } = options
     checkTimeout(timeout)
     return this.owner.confirmed(timeout)
   }

@@ -433,6 +433,62 @@ t.test("arguments that can't be are refused at once, also before the mesh has se
   await t.rejects(early.flush(), { code: "EBADF" })
 })
 
+t.test("an option that nobody knows is a mistake, and said to be one", async (t) => {
+  await using net = await testMesh(["a", "b"])
+  const { a, b } = net.mesh
+  const got: unknown[] = []
+  b.subscribe("x", { queueSize: 5 }, ({ data }) => void got.push(data))
+  await net.settle()
+  const odd = { headrs: 1 } as never
+  for (const [call, what] of [
+    [() => a.publish("x", 1, odd), "publish"],
+    [() => a.publish("x", 1, { confirm: true, ...(odd as object) }), "publish"],
+    [() => a.tryPublish("x", 1, odd), "publish"],
+    [() => a.subscribe("y", odd), "subscribe"],
+    [() => a.serve("y", () => 1, odd), "serve"],
+    [() => a.request("y", 1, odd), "request"],
+    [() => a.requestMany("y", 1, odd), "requestMany"],
+    [() => a.sample("y", odd), "sample"],
+    [() => a.ready(odd), "ready"],
+    [() => a.drain(odd), "drain"],
+    [() => a.subscribe("y").ready(odd), "ready"],
+  ] as const)
+    t.throws(call, { code: "EINVAL", message: new RegExp(`${what} has no option headrs`) }, what)
+  await t.rejects(a.flush(odd), { code: "EINVAL" })
+  const none = null as never
+  for (const call of [
+    () => a.publish("x", 1, none),
+    () => a.tryPublish("x", 1, none),
+    () => a.subscribe("y", none),
+    () => a.request("y", 1, "z" as never),
+  ])
+    t.throws(call, { code: "EINVAL" })
+  const all = { headers: { k: "v" }, onFull: "wait", confirm: true, echo: false, codec: undefined } as const
+  t.match(await a.publish("x", 2, all), { confirmed: 1 })
+  t.strictSame(got, [2])
+})
+
+t.test("meta is what it was when it was given", async (t) => {
+  const meta = { role: "cook", tags: ["a"] }
+  await using net = await testMesh(["a", "b"], { member: (name) => (name === "a" ? { meta } : {}) })
+  const { a, b } = net.mesh
+  const seen = (): unknown => b.members.get(a.id)!.meta
+  meta.role = "thief"
+  meta.tags.push("b")
+  const c = await net.join("c")
+  t.strictSame([...c.members.values()].find(({ name }) => name === "a")!.meta, {
+    role: "cook",
+    tags: ["a"],
+  })
+  t.strictSame(seen(), { role: "cook", tags: ["a"] })
+  const next = { role: "waiter" }
+  const updated = new Promise((resolve) => b.once("update", resolve))
+  a.setMeta(next)
+  next.role = "thief"
+  await updated
+  t.strictSame(seen(), { role: "waiter" })
+})
+
 t.test("what can't be decoded here is counted, once for each message", async (t) => {
   const odd = { name: "odd", encode: (value: unknown) => Buffer.from(String(value)), decode: String }
   await using net = await testMesh(["a", "b"], { member: (name) => (name === "a" ? { codec: odd } : {}) })

@@ -1,5 +1,7 @@
 /** What there is in a mesh of links and not over pubsub: absent from the types, and refused with the way out. */
 import { EarshotError } from "../../errors.ts"
+import { namesOf } from "../option-names.ts"
+import type { PubsubPublishOptions, PubsubReadyConditions, PubsubSubscribeOptions } from "./options.ts"
 
 const ELSEWHERE = "join a mesh of links for it (Mesh.join)"
 const REQUESTS = `there are no requests over pubsub, which reaches everybody or nobody: ${ELSEWHERE}`
@@ -36,6 +38,19 @@ const options: Readonly<Record<"subscribe" | "publish" | "ready", Readonly<Recor
   },
 }
 
+/** Those that there are. */
+const NAMES: Readonly<Record<keyof typeof options, ReadonlySet<string>>> = {
+  subscribe: namesOf<PubsubSubscribeOptions>({
+    concurrency: true,
+    queueSize: true,
+    queueBytes: true,
+    onFull: true,
+    signal: true,
+  }),
+  publish: namesOf<PubsubPublishOptions>({ headers: true, echo: true, codec: true }),
+  ready: namesOf<PubsubReadyConditions>({ peers: true, timeout: true }),
+}
+
 /** Gives a class what its type hasn't: methods that throw ENOTSUP. */
 export function refuseMethods(prototype: object): void {
   for (const [name, why] of Object.entries(methods))
@@ -47,7 +62,7 @@ export function refuseMethods(prototype: object): void {
     })
 }
 
-/** Throws ENOTSUP for options that only a mesh of links has, EINVAL for what is no object. */
+/** Throws ENOTSUP for options that only a mesh of links has, EINVAL for those that nobody has, and for what is no object. */
 export function refuseOptions(method: keyof typeof options, given: object): void {
   if (typeof given !== "object" || (given as unknown) === null)
     throw new EarshotError("EINVAL", `options are an object, not ${typeof given}`)
@@ -56,4 +71,7 @@ export function refuseOptions(method: keyof typeof options, given: object): void
     // What says "no" is no wish.
     if (value !== undefined && value !== false) throw new EarshotError("ENOTSUP", `${name}: ${why}`)
   }
+  for (const name in given)
+    if (!NAMES[method].has(name) && !Object.hasOwn(options[method], name))
+      throw new EarshotError("EINVAL", `over pubsub ${method} has no option ${name}`)
 }
