@@ -12,6 +12,6 @@ export const JUST_TIMEOUT: ReadonlySet<string> = namesOf<{ timeout?: number }>({
 /** Throws EINVAL for what is no object, or has another name. `call`: whose options they are, for people. */
 export function checkNames(options: object, names: ReadonlySet<string>, call: string): void {
   if (typeof options !== "object" || (options as unknown) === null)
-    throw new EarshotError("EINVAL", `options are an object, not ${String(options)}`)
+    throw new EarshotError("EINVAL", `the options of ${call} are an object`)
   for (const name in options) if (!names.has(name)) throw new EarshotError("EINVAL", `${call} has no option ${name}`)
 }
