@@ -142,17 +142,14 @@ async function listen(
 ): Promise<Listener> {
   const { host, port } = parse(address, "bind")
   const ip = await bindHost(host)
-  const server = net.createServer(
-    { ...socketOptions(options), allowHalfOpen: true, pauseOnConnect: true },
-    (accepted) => {
-      const { socket, reader } = adopt(accepted)
-      tune(socket, options)
-      if (socket.remoteAddress !== undefined) return onLink(linkOver(socket, reader, options.clock))
-      // Reset between the system's accept and ours.
-      socket.on("error", () => {})
-      socket.destroy()
-    },
-  )
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (accepted) => {
+    const { socket, reader } = adopt(accepted)
+    tune(socket, options)
+    if (socket.remoteAddress !== undefined) return onLink(linkOver(socket, reader, options.clock))
+    // Reset between the system's accept and ours.
+    socket.on("error", () => {})
+    socket.destroy()
+  })
   await listenServer(server, { host: ip, port, backlog: options.backlog }, onError)
   const bound = server.address() as net.AddressInfo
   return {
@@ -169,7 +166,7 @@ function socketOptions({ keepalive }: TransportOptions) {
     : { noDelay: true, keepAlive: true, keepAliveInitialDelay: Math.max(1000, keepalive) }
 }
 
-/** The same again: Deno leaves options of `createServer` and `connect` unread. Node does nothing twice. */
+/** For accepted sockets; for others the same again: Deno leaves options of `connect` unread, Node does nothing twice. */
 function tune(socket: net.Socket, { keepalive }: TransportOptions): void {
   socket.setNoDelay(true)
   if (keepalive > 0) socket.setKeepAlive(true, Math.max(1000, keepalive))

@@ -29,6 +29,7 @@ export function control(links: Links, member: Member, kind: number, message: Mes
       return gossip.onRecords(member, body)
     case Kind.UPDATE:
       member.revise(readUpdate(member, body, (count) => owner.onUnknown(count)))
+      links.roll.review(member)
       return owner.onUpdate(member)
     case Kind.DRAINING:
       member.draining = true

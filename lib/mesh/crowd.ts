@@ -40,10 +40,10 @@ export class Crowd implements Crowding {
   }
 
   countBut(id: string): Pick<Introduction, "links" | "dials"> {
-    const { linked, reach } = this.hub.links
-    let links = 0
-    for (const member of linked) if (!member.leaf && member.id !== id) links++
-    return { links, dials: reach.leadingBut(id) }
+    const { members, reach, roll } = this.hub.links
+    const member = members.get(id)
+    const own = member?.linked === true && !member.leaf ? 1 : 0
+    return { links: roll.full - own, dials: reach.leadingBut(id) }
   }
 
   judge({ id, features, links, dials, maxLinks, leaves }: Introduction): "we" | "they" | undefined {

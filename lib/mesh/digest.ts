@@ -9,14 +9,13 @@ export class Digest {
   hash = 0
 
   change(text: string, by: 1 | -1): void {
-    this.count += by
-    this.hash = (this.hash + by * fnv1a(text)) >>> 0
+    this.add(fnv1a(text), by)
   }
 
-  /** One more text, by its FNV-1a. */
-  add(hash: number): void {
-    this.count++
-    this.hash = (this.hash + hash) >>> 0
+  /** One text more or less, by its FNV-1a. */
+  add(hash: number, by: 1 | -1): void {
+    this.count += by
+    this.hash = (this.hash + by * hash) >>> 0
   }
 
   clear(): void {

@@ -4,10 +4,11 @@
  */
 import type { Clock, Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
-import { Digest, fnv1a } from "./digest.ts"
+import { Digest } from "./digest.ts"
 import { endpointsOf, isMemberId } from "./introduction.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
+import { isListed, markOf, type Roll } from "./roll.ts"
 import { ANSWER, Kind, bare } from "./wire.ts"
 
 /** What a member tells of a third. */
@@ -21,8 +22,7 @@ export interface PeerRecord {
 
 export interface GossipOwner {
   readonly self: PeerRecord & { readonly leaf: boolean }
-  /** Linked members, leaves not among them. */
-  readonly linked: Iterable<Member>
+  readonly roll: Roll
   /** There are members to dial. */
   readonly seeking: boolean
   /** Somebody is said to be alive there. */
@@ -35,6 +35,8 @@ export interface GossipOwner {
 const ROUND = 5000
 /** The first links, and later ones at a time, on which the lists are compared. */
 const GREETED = 4
+/** ms without a dial after which nobody else seems to come. */
+const LULL = 250
 const RECORDS_PER_MESSAGE = 256
 /** Of others: members in a list, records in a message. */
 const MAX_LIST = 65_536
@@ -49,12 +51,11 @@ export class Gossip {
   private readonly clock: Clock
   private readonly owner: GossipOwner
   private timer: Timer | undefined
+  private lull: Timer | undefined
   /** A leaf's: whom its carrier is linked with, by id. */
   readonly heard: Map<string, PeerRecord> = new Map()
   /** There are links on which nothing was compared. */
   private skipped = false
-  /** Each one's part of the digest: in a large mesh it is asked for all the time. */
-  private readonly marks = new WeakMap<PeerRecord, number>()
   private readonly told = new WeakMap<Member, { since: number; count: number }>()
 
   constructor(clock: Clock, owner: GossipOwner) {
@@ -68,7 +69,8 @@ export class Gossip {
 
   stop(): void {
     this.timer?.cancel()
-    this.timer = undefined
+    this.lull?.cancel()
+    this.timer = this.lull = undefined
   }
 
   /**
@@ -81,11 +83,15 @@ export class Gossip {
     else if (this.clock.random() * linked < GREETED) this.greet(member)
   }
 
-  /** Nobody is being dialled any more. */
+  /** Nobody is being dialled just now. */
   onIdle(): void {
-    if (!this.skipped) return
-    this.skipped = false
-    for (let n = 0; n < GREETED; n++) this.greetOne()
+    if (!this.skipped || this.lull !== undefined) return
+    this.lull = this.clock.timeout(() => {
+      this.lull = undefined
+      if (this.owner.seeking) return
+      this.skipped = false
+      for (let n = 0; n < GREETED; n++) this.greetOne()
+    }, LULL)
   }
 
   private greet(member: Member): void {
@@ -144,33 +150,28 @@ export class Gossip {
   }
 
   private greetOne(): void {
-    const linked = [...this.owner.linked]
+    const linked = [...this.owner.roll.members]
     const member = linked[Math.floor(this.clock.random() * linked.length)]
     if (member !== undefined) this.greet(member)
   }
 
   private *known(): Iterable<PeerRecord> {
-    const { self, linked } = this.owner
+    const { self, roll } = this.owner
     if (isListed(self)) yield self
-    for (const member of linked) if (isListed(member)) yield member
+    for (const member of roll.members) if (isListed(member)) yield member
     if (self.leaf) yield* this.heard.values()
   }
 
   /** Of whom we know. */
   private digest(): Digest {
+    const { self, roll } = this.owner
     const digest = new Digest()
-    for (const record of this.known()) {
-      let mark = this.marks.get(record)
-      if (mark === undefined) this.marks.set(record, (mark = fnv1a(`${record.id} ${record.epoch}`)))
-      digest.add(mark)
-    }
+    digest.count = roll.digest.count
+    digest.hash = roll.digest.hash
+    if (isListed(self)) digest.add(markOf(self), 1)
+    if (self.leaf) for (const record of this.heard.values()) digest.add(markOf(record), 1)
     return digest
   }
-}
-
-/** It can be dialled. */
-function isListed({ leaf, endpoints }: GossipOwner["self"]): boolean {
-  return !leaf && endpoints.length > 0
 }
 
 /** A list of MessagePack. Throws EPROTO. */

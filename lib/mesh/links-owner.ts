@@ -9,6 +9,7 @@ import type { Member } from "./member.ts"
 import type { MeshSettings } from "./options.ts"
 
 export interface LinksOwner {
+  readonly identity: Pick<Introduction, "id">
   /** As it is now; what belongs to one pair is left 0. */
   readonly introduction: Introduction
   readonly codecs: Codecs

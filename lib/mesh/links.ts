@@ -20,6 +20,7 @@ import { Member } from "./member.ts"
 import { Parting } from "./parting.ts"
 import { Pulse, type PulseOwner } from "./pulse.ts"
 import { Reach, type ReachOwner } from "./reach.ts"
+import { Roll } from "./roll.ts"
 import { Thanks } from "./thanks.ts"
 import { Kind, bare, counted, hasStrangeFlags } from "./wire.ts"
 
@@ -31,7 +32,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   readonly gossip: Gossip
   private readonly ends: Ends
   private readonly doors: Doors
-  private readonly byPipe = new Map<Pipe, Member>()
+  readonly roll: Roll = new Roll()
   private readonly lost: Lost
   private readonly thanks: Thanks
   private readonly clock: Clock
@@ -66,7 +67,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   get linkedCount(): number {
-    return this.byPipe.size
+    return this.roll.size
   }
 
   /** Connections that are not links yet. */
@@ -75,12 +76,12 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   tellAll(message: Message): void {
-    for (const member of this.byPipe.values()) member.tell(message)
+    for (const member of this.linked) member.tell(message)
   }
 
   /** Every link may be dead and not know it: who doesn't answer soon is dialled anew. */
   doubt(): void {
-    for (const member of this.byPipe.values()) this.pulse.probe(member)
+    for (const member of this.linked) this.pulse.probe(member)
     this.reach.nudge()
   }
 
@@ -89,14 +90,14 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     if (this.closed) return
     const { name, endpoints, advertised, meta, leaves } = this.owner.introduction
     const message = [bare(Kind.UPDATE), writeIntroduction({ name, endpoints, advertised, meta, leaves })]
-    for (const member of this.byPipe.values()) if (leavesToo || !member.leaf) member.tell(message)
+    for (const member of this.linked) if (leavesToo || !member.leaf) member.tell(message)
   }
 
   /** Says goodbye to everybody, sends for `linger` ms what waits, and ends. What was not taken by then is told. */
   async close(linger: number): Promise<void> {
     const { clock, owner, parting } = this
     const end = clock.now() + linger
-    for (const member of this.byPipe.values()) {
+    for (const member of this.linked) {
       member.sayTaken()
       member.tell([bare(Kind.GOODBYE)])
     }
@@ -121,7 +122,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   /** Says goodbye to everybody at once: there won't be another turn. */
   part(): void {
-    for (const member of this.byPipe.values()) {
+    for (const member of this.linked) {
       member.tell([bare(Kind.GOODBYE)])
       member.pipe?.session?.close()
     }
@@ -146,7 +147,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   onMessage(pipe: Pipe, message: Message): void {
-    const member = pipe === this.lastPipe ? this.lastMember : this.byPipe.get(pipe)
+    const member = pipe === this.lastPipe ? this.lastMember : this.roll.get(pipe)
     if (member === undefined) {
       this.doors.receive(pipe, message)
       return
@@ -169,15 +170,15 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   onRoom(pipe: Pipe): void {
-    const member = this.byPipe.get(pipe)
+    const member = this.roll.get(pipe)
     if (member !== undefined) this.owner.onRoom(member)
   }
 
   onPipeEnd(pipe: Pipe, unsent: readonly Message[]): void {
     if (this.lastPipe === pipe) this.lastPipe = this.lastMember = undefined
     this.doors.end(pipe)
-    const member = this.byPipe.get(pipe)
-    this.byPipe.delete(pipe)
+    const member = this.roll.get(pipe)
+    this.roll.strike(pipe)
     if (member?.pipe !== pipe) return
     // Nothing is kept for who acknowledges nothing.
     const missed = member.features.has("replay") ? 0 : unsent.filter(([head]) => counted(head![0]!)).length
@@ -220,7 +221,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
 
   onFound(pipe: Pipe, peer: Introduction): boolean {
     // A leaf has one link.
-    if (this.introduction.leaf && (this.byPipe.size > 0 || this.reach.leading)) return false
+    if (this.introduction.leaf && (this.roll.size > 0 || this.reach.leading)) return false
     return this.members.get(peer.id)?.linked !== true && this.reach.leads(pipe.owner, peer.id)
   }
 
@@ -241,9 +242,8 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     member.left = false
     const moved = member.present && member.endpoints.join() !== peer.endpoints.join()
     member.begin(pipe, pipe.dialled, peer)
-    this.byPipe.set(pipe, member)
+    this.roll.enter(pipe, member, old)
     if (old !== undefined) {
-      this.byPipe.delete(old)
       if (this.lastPipe === old) this.lastPipe = undefined
       old.close(new EarshotError("ECANCELED", "a newer link took its place"))
     }
@@ -255,7 +255,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     const joins = !member.present
     member.present = true
     this.owner.onLinked(member, resumed)
-    this.gossip.onLinked(member, this.byPipe.size)
+    this.gossip.onLinked(member, this.roll.size)
     this.pulse.greet(member)
     if (joins) this.owner.onJoin(member)
     else if (moved) this.owner.onUpdate(member)
@@ -289,7 +289,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   settled(id: string): boolean {
-    return id === this.introduction.id || this.members.get(id)?.linked === true
+    return id === this.owner.identity.id || this.members.get(id)?.linked === true
   }
 
   allowed(endpoint: string): boolean {
@@ -317,11 +317,11 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   // --- Alive, and known ---
 
   get linked(): Iterable<Member> {
-    return this.byPipe.values()
+    return this.roll.members
   }
 
   onSuspect(member: Member): void {
-    for (const other of this.byPipe.values())
+    for (const other of this.linked)
       if (other !== member && other.features.has("suspect"))
         other.tell([bare(Kind.SUSPECT), writeIntroduction({ id: member.id })])
   }
@@ -382,7 +382,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     const { pipe } = member
     if (pipe !== undefined) {
       member.pipe = undefined
-      this.byPipe.delete(pipe)
+      this.roll.strike(pipe)
       this.pulse.forget(member)
       this.owner.onUnlinked(member)
       if (reason === "goodbye") pipe.session?.close()
