@@ -6,6 +6,8 @@ import t, { type Test } from "tap"
 import { type Clock, systemClock } from "../../lib/clock.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { libp2p } from "../../transports/libp2p.ts"
+import type { Libp2pConnection, Libp2pStream } from "../../transports/libp2p/node.ts"
+import { windowOf } from "../../transports/libp2p/window.ts"
 import { transportConformance } from "../conformance/transport.ts"
 import { createNode, joined } from "../support/libp2p.ts"
 import { until, within } from "../support/sockets.ts"
@@ -98,6 +100,65 @@ t.test("a reader that pauses with each chunk it gets holds back the writer just 
   far.sink.onChunk = undefined
   far.link.resume()
   await far.got(written)
+})
+
+t.test("streams of one connection share what may be under way, so that none waits long behind another", async (t) => {
+  const [here, there] = await Promise.all([createNode([]), createNode()])
+  t.teardown(() => Promise.all([here.stop(), there.stop()]))
+  const bench = new Bench(libp2p({ node: here }), libp2p({ node: there }))
+  t.teardown(() => bench.dispose())
+  const { address } = await bench.listen("#shared")
+  const [end, other] = await bench.pair(address)
+  const [stream] = there.getConnections()[0]!.streams as unknown as [{ getRTT(): number }]
+  // Yamux opens a window as far as it may where little time passes between two reports, against a round trip.
+  stream.getRTT = () => 1000
+  let total = 0
+  const underWay = async (): Promise<number> => {
+    for (const most = total + 8 * MIB; total < most;) {
+      total += 256 * KIB
+      end.write(Buffer.alloc(256 * KIB))
+      await other.got(total)
+    }
+    other.link.pause()
+    const written = await stall(end)
+    total += written
+    other.link.resume()
+    await other.got(total)
+    return written
+  }
+  const alone = await underWay()
+  t.ok(alone > 900 * KIB && alone <= 1.25 * MIB, `${alone} bytes alone`)
+  for (let more = 0; more < 3; more++) await bench.pair(address)
+  const four = await underWay()
+  t.ok(four <= 512 * KIB, `${four} bytes where four share it`)
+})
+
+t.test("a stream has the window that its connection's length asks for, within what the node's owner allows", (t) => {
+  const windowFor = (streams: number, ms: number, { place = "/ip4/10.0.0.5/tcp/1", most = 16 * MIB } = {}): number => {
+    const stream = { maxStreamWindowSize: most, getRTT: () => ms }
+    const connection = { remoteAddr: place, streams: Array.from({ length: streams }) }
+    windowOf(stream as unknown as Libp2pStream, connection as unknown as Libp2pConnection)
+    return stream.maxStreamWindowSize
+  }
+  t.equal(windowFor(1, 0), MIB)
+  t.equal(windowFor(3, 0), Math.floor(MIB / 3))
+  t.equal(windowFor(1000, -1), 256 * KIB)
+  t.equal(windowFor(1000, 20), 640 * KIB)
+  t.equal(windowFor(1000, 500), MIB)
+  t.equal(windowFor(1000, 500, { place: "/ip4/127.0.0.1/tcp/1" }), 256 * KIB, "no way is long on one host")
+  t.equal(windowFor(1, 500, { most: 100_000 }), 100_000)
+  t.equal(windowOf({} as Libp2pStream, {} as Libp2pConnection), undefined, "another muxer's streams")
+
+  let ms = 500
+  const stream = { maxStreamWindowSize: 16 * MIB, getRTT: () => ms }
+  const connection = { remoteAddr: "/ip4/10.0.0.5/tcp/1", streams: Array.from({ length: 9 }) }
+  const window = windowOf(stream as unknown as Libp2pStream, connection as unknown as Libp2pConnection)!
+  ms = 2
+  window.fit()
+  ms = 500
+  window.fit()
+  t.equal(stream.maxStreamWindowSize, 256 * KIB, "what took longer later was busy, and is no further away")
+  t.end()
 })
 
 t.test("who the other side is has been proven", async (t) => {

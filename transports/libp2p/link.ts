@@ -12,17 +12,13 @@ import type { Link, LinkSink } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { Outgoing } from "./outgoing.ts"
 import type { Libp2pStream } from "./node.ts"
+import type { Window } from "./window.ts"
 
 /** ms that an end may take once nothing but the other side's FIN is missing, or once that FIN is there. */
 const GRACE = 1000
 /** The same for a link that wrote more than SAFE bytes: the last ones may wait on the way, for a peer that has paused. */
 const LONG_GRACE = 30_000
 const SAFE = 65_536
-/**
- * Bytes that may come while we don't read. Yamux opens a stream's window to 16 MiB within a few messages, all of which
- * a paused stream then keeps; that much would make a joke of high-water marks.
- */
-const WINDOW = 1024 * 1024
 /** Bytes at which a stream that has paused is reset: more than the largest window, which only a breach exceeds. */
 const MAX_UNREAD = 16 * 1024 * 1024 + 65_536
 
@@ -32,6 +28,7 @@ export interface FarEnd {
   readonly host: string | undefined
   readonly peerId: string
   readonly encryption: string | undefined
+  readonly window: Window | undefined
 }
 
 export class StreamLink implements Link {
@@ -53,8 +50,8 @@ export class StreamLink implements Link {
   private flowing = false
   /** `stream.resume` is running: it hands over what it has, and a pause from inside that would not last. */
   private resuming = false
-  /** It reports each frame that it hands over to the sender, as room in its window, unless it has paused meanwhile. */
-  private readonly reports: boolean
+  /** Where it has one: it reports each frame that it hands over to the sender, as room in it, unless it has paused meanwhile. */
+  private readonly window: Window | undefined
   /** A write returned false, and `onDrain` is due. */
   private blocked = false
   /** `close` or `destroy` was called: no more `onData`. */
@@ -72,7 +69,12 @@ export class StreamLink implements Link {
   private lost: number | undefined
   private timer: Timer | undefined
 
-  constructor(stream: Libp2pStream, { remote, host, peerId, encryption }: FarEnd, clock: Clock, onGone: () => void) {
+  constructor(
+    stream: Libp2pStream,
+    { remote, host, peerId, encryption, window }: FarEnd,
+    clock: Clock,
+    onGone: () => void,
+  ) {
     this.stream = stream
     this.remote = remote
     this.host = host
@@ -83,8 +85,7 @@ export class StreamLink implements Link {
     this.clock = clock
     this.onGone = onGone
     this.outgoing = new Outgoing(stream)
-    this.reports = stream.maxStreamWindowSize !== undefined
-    if (this.reports) stream.maxStreamWindowSize = Math.min(stream.maxStreamWindowSize!, WINDOW)
+    this.window = window
     stream.maxReadBufferLength = Math.max(stream.maxReadBufferLength, MAX_UNREAD)
     // With no listener Yamux lets a stream's buffer fill to its limit; paused, it lets the sender wait.
     this.hold()
@@ -160,7 +161,7 @@ export class StreamLink implements Link {
     this.deliver()
     this.settle()
     // Once for all that comes in this turn, and behind what is answered: a report costs as much as a message.
-    if (!this.reports || this.paused || this.resuming) return
+    if (this.window === undefined || this.paused || this.resuming) return
     this.hold()
     this.clock.immediate(this.flow)
   }
@@ -191,6 +192,7 @@ export class StreamLink implements Link {
 
   private release(): void {
     this.resuming = true
+    this.window?.fit()
     attempt(() => this.stream.resume())
     this.resuming = false
     if (this.paused) this.hold()

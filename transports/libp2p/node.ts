@@ -31,6 +31,8 @@ export interface Libp2pConnection {
   readonly remoteAddr: { toString(): string }
   /** The protocol that encrypts it; undefined where its transport does (QUIC, WebRTC). */
   readonly encryption?: string | undefined
+  /** All that are open, whatever they speak. */
+  readonly streams: readonly unknown[]
   newStream(protocol: string, options?: Libp2pStreamLimits & { signal?: AbortSignal }): Promise<Libp2pStream>
 }
 
@@ -44,6 +46,8 @@ export interface Libp2pStream {
   maxWriteBufferLength?: number
   /** Of Yamux's streams, behind their public face: bytes up to which it opens the window. */
   maxStreamWindowSize?: number
+  /** The same: ms to the other side and back, -1 while that is not known. */
+  getRTT?(): number
   /** False: taken, and no more until `drain`. Throws where nothing can be written any more. */
   send(bytes: Uint8Array): boolean
   /** Ends writing behind what was sent; resolves when that has left. */

@@ -4,6 +4,7 @@ import { hostOf } from "./address.ts"
 import type { Keeper } from "./keeper.ts"
 import { StreamLink } from "./link.ts"
 import type { Libp2pConnection, Libp2pStream, Libp2pStreamLimits } from "./node.ts"
+import { windowOf } from "./window.ts"
 
 /** The part that lasts as long as the transport. */
 export interface Means {
@@ -19,12 +20,19 @@ export interface Use extends Means {
 
 export function linkOver(
   stream: Libp2pStream,
-  { remotePeer, remoteAddr, encryption }: Libp2pConnection,
+  connection: Libp2pConnection,
   name: string,
   clock: Clock,
   onGone: () => void,
 ): StreamLink {
+  const { remotePeer, remoteAddr, encryption } = connection
   const place = remoteAddr.toString()
-  const far = { remote: `libp2p://${place}#${name}`, host: hostOf(place), peerId: remotePeer.toString(), encryption }
+  const far = {
+    remote: `libp2p://${place}#${name}`,
+    host: hostOf(place),
+    peerId: remotePeer.toString(),
+    encryption,
+    window: windowOf(stream, connection),
+  }
   return new StreamLink(stream, far, clock, onGone)
 }
