@@ -6,11 +6,14 @@
  */
 import "../runtime.ts"
 import { completePromise } from "../../transports/libp2p/library.ts"
+import { show } from "../showing.ts"
+import { MeshMessage } from "./message.ts"
 import type { PubsubOptions } from "./pubsub/options.ts"
 import { PubsubMesh } from "./pubsub/pubsub-mesh.ts"
 
 // Not later: the node is there before `gossipsub` is called.
 completePromise()
+show(MeshMessage, ({ subject, data, headers, from, user }) => ({ subject, data, headers, from, user }))
 
 /**
  * Takes part in a network over the node's pubsub service: publishes and subscribes as `Mesh` does, by gossip instead of links,

@@ -6,8 +6,10 @@ import { Mesh as BaseMesh } from "./mesh.ts"
 import type { MeshOptions } from "./options.ts"
 import type { Discovery } from "./contract.ts"
 import { platform } from "./platform.node.ts"
+import { showMesh } from "./showing.ts"
 
 registerTransports()
+showMesh()
 
 /** One member of a mesh. Made by `Mesh.join`. */
 export class Mesh extends BaseMesh {

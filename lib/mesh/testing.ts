@@ -8,7 +8,10 @@ import { systemClock } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
 import { ambient } from "./calls-context.node.ts"
 import { virtualClock } from "../virtual-clock.ts"
+import { showMesh } from "./showing.ts"
 import { TestMesh, VirtualTestMesh, type TestMeshOptions } from "./test-net.ts"
+
+showMesh()
 
 /**
  * Members of these names in a network of their own, linked with each other:
