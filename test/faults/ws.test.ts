@@ -175,6 +175,23 @@ t.test("what may be, is taken", async (t) => {
   t.strictSame((await client.closed())?.[0], 1000)
 })
 
+t.test("a message that comes bit by bit is life, long before it is complete", async (t) => {
+  const { open } = await listening(t)
+  for (const protocol of [OURS, ZWS]) {
+    const [client, end] = await open(protocol)
+    let alive = 0
+    Object.assign(end.sink, { onAlive: () => alive++ })
+    const slow = frame(BINARY, big(50_000))
+    for (let at = 0; at < slow.length; at += 10_000) {
+      const before = alive
+      t.equal(end.sink.bytes, 0)
+      client.socket.write(slow.subarray(at, at + 10_000))
+      await until("a sign of life", () => alive > before)
+    }
+    await end.got(50_000)
+  }
+})
+
 t.test("a close frame's reason is known, and so is a reset", async (t) => {
   const { open, unharmed } = await listening(t)
   const [client, end] = await open(OURS)
@@ -250,7 +267,8 @@ t.test("pings without end, from a peer that does not read", async (t) => {
   const { unconfirmed } = end.link
   const pings = Buffer.concat(Array.from({ length: 1000 }, () => frame(9, "are you there?")))
   for (let i = 0; i < 20; i++) client.socket.write(pings)
-  await until("all of them", () => alive === 20_000)
+  // Each is a sign of life, and so is each chunk that they come in.
+  await until("all of them", () => alive >= 20_000)
   t.equal(end.sink.closes, 0, "a reader that has paused may ask as often as it likes")
   t.ok(end.link.unconfirmed <= unconfirmed + 20_000, "and no answers are heaped up")
   client.socket.resume()

@@ -53,6 +53,8 @@ export abstract class WireLink extends SocketLink {
     wire.on("ping", (body) => this.onPing(body))
     wire.on("pong", () => this.onSign())
     wire.on("error", (error) => this.onViolation(error))
+    // Behind npm ws's own: a message that takes long to come is life long before it is complete.
+    socket.on("data", () => this.onSign())
     // Later than the socket's own: when all that was read has been told.
     wire.on("close", () => this.onGone())
     socket.on("end", () => this.onPeerEnd())
