@@ -37,6 +37,7 @@ const LASTING: ReadonlySet<ErrorCode> = new Set([
   "EMSGSIZE",
   "INSECURE_AUTH",
   "INSECURE_FROM_HTTPS",
+  "FORBIDDEN",
 ])
 
 export class Dialer {

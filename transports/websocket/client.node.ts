@@ -51,6 +51,7 @@ const statusCodes: Readonly<Record<number, ErrorCode>> = {
   429: "LIMIT",
   502: "ECONNREFUSED",
   503: "LIMIT",
+  504: "ETIMEDOUT",
 }
 
 function attempt(
