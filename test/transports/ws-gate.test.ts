@@ -43,7 +43,7 @@ function gate(rules: Partial<GateRules> = {}) {
 }
 
 t.test("the Host must be an address or a name of this server", async (t) => {
-  const { verdict, ask } = gate({ hosts: ["Device.example"] })
+  const { verdict, ask } = gate({ hosts: ["Device.example", "Bücher.example"] })
   for (const host of [
     "192.0.2.1",
     "192.0.2.1:8080",
@@ -57,6 +57,10 @@ t.test("the Host must be an address or a name of this server", async (t) => {
     "cellar.local:8080",
     "device.example:1",
     "device.example",
+    "device.example.:80",
+    "localhost.",
+    "xn--bcher-kva.example",
+    "[::ffff:127.0.0.1]:80",
   ])
     t.equal(verdict({ host }), "in", host)
   for (const host of [
@@ -68,9 +72,21 @@ t.test("the Host must be an address or a name of this server", async (t) => {
     "127.0.0.1.evil.example:80",
     "user@evil.example",
     "256.1.1.1",
+    "127.1",
+    "2130706433",
+    "127.0.0.1, evil.example",
+    "evil.example..",
   ])
     t.equal(verdict({ host }), "host 403", host)
-  for (const host of [undefined, "", ":80", "[::1", "[localhost]"]) t.equal(verdict({ host }), "host 400", String(host))
+  for (const host of [undefined, "", ":80", "[::1", "[localhost]", "127.0.0.1:http", "[fe80::1%eth0]"]) {
+    t.equal(verdict({ host }), "host 400", String(host))
+    const answer = ask({ host })
+    if ("cause" in answer)
+      t.match(
+        answer.error.message,
+        host === undefined ? /no Host header$/ : `says ${JSON.stringify(host)}, which names`,
+      )
+  }
   const refused = ask({ host: "evil.example" })
   t.ok("cause" in refused)
   if (!("cause" in refused)) return
@@ -84,7 +100,13 @@ t.test("the Host must be an address or a name of this server", async (t) => {
 
 t.test("the Origin must be of the same host, or listed", async (t) => {
   const { verdict, ask } = gate({
-    origins: ["https://App.example", "capacitor://localhost", "https://port.example:8443/"],
+    origins: [
+      "https://App.example",
+      "capacitor://localhost",
+      "https://port.example:8443/",
+      "https://usual.example:443",
+      "https://Bücher.example",
+    ],
   })
   for (const [origin, host] of [
     [undefined, "192.0.2.1"],
@@ -99,6 +121,10 @@ t.test("the Origin must be of the same host, or listed", async (t) => {
     ["https://app.example", "192.0.2.1"],
     ["capacitor://localhost", "192.0.2.1"],
     ["https://port.example:8443", "192.0.2.1"],
+    ["https://usual.example", "192.0.2.1"],
+    ["https://xn--bcher-kva.example", "192.0.2.1"],
+    ["http://cellar.local.:3000", "cellar.local:8080"],
+    ["http://[::ffff:192.0.2.1]", "[::ffff:c000:201]"],
   ] as const)
     t.equal(verdict(origin === undefined ? { host } : { origin, host }), "in", `${origin} at ${host}`)
   for (const [origin, host] of [
@@ -116,6 +142,12 @@ t.test("the Origin must be of the same host, or listed", async (t) => {
     ["https://port.example", "192.0.2.1"],
     ["file://192.0.2.1", "192.0.2.1"],
     ["chrome-extension://192.0.2.1", "192.0.2.1"],
+    ["http://192.0.2.1, http://evil.example", "192.0.2.1"],
+    ["http://192.0.2.1 http://evil.example", "192.0.2.1"],
+    ["http://user@192.0.2.1", "192.0.2.1"],
+    ["http://192.0.2.1:80:80", "192.0.2.1"],
+    ["http://192.0.2.1@evil.example", "192.0.2.1"],
+    ["http://xn--bcher-kva.example", "192.0.2.1"],
   ] as const)
     t.equal(verdict({ origin, host }), "origin 403", `${origin} at ${host}`)
   const refused = ask({ origin: "http://evil.example" })
@@ -146,6 +178,9 @@ t.test("limits: in all, for each address, in a second", async (t) => {
   t.equal(burst().filter((verdict) => verdict === "in").length, 5, "half of them after half a second")
   await slow.clock.advance(60_000)
   t.equal(burst().filter((verdict) => verdict === "in").length, 10, "and no more after a long time")
+  await slow.clock.advance(1000)
+  for (let i = 0; i < 50; i++) t.equal(slow.verdict({ origin: "http://evil.example" }), "origin 403")
+  t.equal(burst().filter((verdict) => verdict === "in").length, 10, "a hostile page takes nobody's turn")
 })
 
 t.test("a proxy's word counts where it is trusted", async (t) => {

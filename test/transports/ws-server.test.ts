@@ -1,8 +1,11 @@
 // Places to listen: a port of our own, the user's server, TLS; who is refused, how, and what others on the server keep.
 import { once } from "node:events"
 import { createServer, type IncomingMessage, type Server } from "node:http"
+import { mkdtemp, rm } from "node:fs/promises"
 import { createServer as createSecureServer } from "node:https"
 import * as net from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import t, { type Test } from "tap"
 import { WebSocket, WebSocketServer } from "ws"
 import { Pair, Pull, Push, Subscriber, XPublisher, ws, type WsOptions } from "../../lib/index.ts"
@@ -43,11 +46,11 @@ const UPGRADE = {
 /** Asks by hand. Resolves to the status and what followed; undefined as the status where nothing came. */
 async function ask(
   t: Test,
-  port: number,
+  port: number | string,
   headers: Record<string, string | undefined> = {},
   line = "GET / HTTP/1.1",
 ): Promise<{ status: number | undefined; head: string; body: string }> {
-  const socket = net.connect(port, "127.0.0.1")
+  const socket = typeof port === "string" ? net.connect(port) : net.connect(port, "127.0.0.1")
   t.teardown(() => socket.destroy())
   let answer = ""
   socket.on("data", (chunk) => (answer += chunk.toString("latin1")))
@@ -92,6 +95,7 @@ t.test("a port of our own: upgrades at the path, and a word for everybody else",
     ["GET /live HTTP/1.1", { "sec-websocket-key": "short" }, 400],
     ["GET /live HTTP/1.1", { "sec-websocket-version": "12" }, 400],
     ["GET /live HTTP/1.1", { upgrade: "h2c" }, 400],
+    ["POST /live HTTP/1.1", {}, 400],
     ["GET /live HTTP/1.1", { origin: "http://evil.example" }, 403],
     ["GET /live HTTP/1.1", { host: "evil.example" }, 403],
     ["GET /live HTTP/1.1", { connection: "close", upgrade: undefined }, 426],
@@ -101,7 +105,8 @@ t.test("a port of our own: upgrades at the path, and a word for everybody else",
     t.equal(answer.status, status, `${line} ${JSON.stringify(headers)}`)
     if (status === 403 || status === 404) t.match(answer.body, /^[A-Z][^.]*.*\.$/, "with one sentence")
   }
-  t.match(pull.stats().refusedConnections, { path: 2, protocol: 3, upgrade: 2, origin: 1, host: 1 })
+  t.match(pull.stats().refusedConnections, { path: 2, protocol: 2, upgrade: 4, origin: 1, host: 1 })
+  t.match(errors.join(), /header Upgrade says "h2c"/, "and what was compared is what was wrong")
   t.strictSame(
     said.map((line) => /earshot: ws:\/\/127\.0\.0\.1:\d+\/live: (.*)/.test(line)),
     said.map(() => true),
@@ -274,6 +279,55 @@ t.test("alone on the user's server, what is not ours is refused", async (t) => {
   t.equal(text(await within("news", sub.receive())), "news")
 })
 
+t.test("a server on a path of the file system, where a proxy of this machine asks", async (t) => {
+  const said = quiet(t)
+  const directory = await mkdtemp(join(tmpdir(), "earshot-"))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const server = createServer()
+  server.listen(join(directory, "web"))
+  await once(server, "listening")
+  t.teardown(() => void server.close())
+  const pull = tidy(t, new Pull())
+  const accepted = events(pull, "accept")
+  await pull.bind(ws({ server, path: "/live", maxConnectionsPerAddress: 1, trustProxy: ["127.0.0.1"] }))
+  for (const client of [undefined, undefined, "203.0.113.9"]) {
+    const answer = await ask(t, join(directory, "web"), { "x-forwarded-for": client }, "GET /live HTTP/1.1")
+    t.equal(answer.status, 101, "whoever is on this machine is no address among others")
+  }
+  const again = await ask(t, join(directory, "web"), { "x-forwarded-for": "203.0.113.9" }, "GET /live HTTP/1.1")
+  t.equal(again.status, 429)
+  t.strictSame(
+    accepted.map(({ remote }) => remote),
+    ["ws://127.0.0.1", "ws://127.0.0.1", "ws://203.0.113.9"],
+  )
+  t.equal(said.length, 1)
+})
+
+t.test("who is gone before we are asked takes no place", async (t) => {
+  const server = createServer()
+  const port = await serving(t, server)
+  const pull = tidy(t, new Pull())
+  await pull.bind(ws({ server, path: "/live", maxConnections: 1 }))
+  const [ours] = server.listeners("upgrade") as ((...given: unknown[]) => void)[]
+  server.removeAllListeners("upgrade")
+  // A listener of the user's that takes its time.
+  const passed = new Promise<void>((resolve) => {
+    server.once("upgrade", (request: IncomingMessage, socket: net.Socket, head: Buffer) => {
+      t.type(socket.remoteAddress, "string", "which Node then remembers")
+      socket.on("error", () => {})
+      socket.once("close", () => {
+        ours!(request, socket, head)
+        resolve()
+      })
+      socket.destroy()
+    })
+  })
+  await ask(t, port, {}, "GET /live HTTP/1.1")
+  await within("the late word", passed)
+  server.on("upgrade", ours!)
+  t.equal((await ask(t, port, {}, "GET /live HTTP/1.1")).status, 101)
+})
+
 t.test("wss: our own port and the user's server", async (t) => {
   const tls = { cert: CERTIFICATE, key: KEY }
   const server = createSecureServer(tls)
@@ -378,7 +432,16 @@ t.test("bad options are told at once", async (t) => {
     { server, path: "/a b" },
   ] as WsOptions[])
     t.throws(() => ws(options), { code: "EINVAL" })
-  for (const options of [{ maxConnections: 0 }, { upgradesPerSecond: Number.NaN }, { trustProxy: ["proxy.example"] }])
+  for (const options of [
+    { maxConnections: 0 },
+    { upgradesPerSecond: Number.NaN },
+    { trustProxy: ["proxy.example"] },
+    // What no browser would ever send.
+    { origins: ["app.example"] },
+    { origins: ["https://app.example/page"] },
+    { hosts: ["device.example:8080"] },
+    { hosts: ["http://device.example"] },
+  ])
     await t.rejects(tidy(t, new Pair()).bind(ws({ url: "ws://127.0.0.1:*", ...options })), { code: "EINVAL" })
   t.throws(() => tidy(t, new Pair()).connect(ws({ server })), { code: "EINVAL" })
 })

@@ -42,9 +42,12 @@ export function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host
 }
 
-/** The name in front of a port, as in a Host header, in lower case; undefined for what is none. */
+/**
+ * The name in front of a port, as in a Host header: in lower case, without the dot that may end it; undefined for what is
+ * none.
+ */
 export function hostName(text: string): string | undefined {
-  const match = /^(\[[^\]]*\]|[^[\]:]+)(?::\d*)?$/.exec(text)
+  const match = /^(\[[^\]]*\]|[^[\]:]+?)\.?(?::\d*)?$/.exec(text)
   if (match === null) return undefined
   const host = match[1]!.toLowerCase()
   return host.startsWith("[") ? shortest(host.slice(1, -1)) : host

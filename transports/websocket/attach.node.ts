@@ -70,12 +70,19 @@ class Attachment {
   private readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const names = offered(request.headers["sec-websocket-protocol"])
     const mount = this.find(request.url ?? "", names)
-    const chosen = request.headers.upgrade?.toLowerCase() === "websocket" ? choose(names) : undefined
+    const { upgrade = "" } = request.headers
+    const other = upgrade.toLowerCase() !== "websocket"
+    const chosen = other ? undefined : choose(names)
     if (mount !== undefined && chosen !== undefined) return mount.onUpgrade({ request, socket, head, chosen })
     // Somebody else's, maybe; who listens for upgrades answers for them.
     if (this.server.listenerCount("upgrade") > 1) return
     const [first] = this.mounts.values()
-    const why = mount === undefined ? noPath(request.url ?? "", [...this.mounts.keys()]) : noProtocol(names)
+    const why =
+      mount === undefined
+        ? noPath(request.url ?? "", [...this.mounts.keys()])
+        : other
+          ? noUpgrade(upgrade)
+          : noProtocol(names)
     refuse(socket, why)
     ;(mount ?? first)!.onRefused(why)
   }
@@ -94,6 +101,13 @@ function noPath(url: string, paths: readonly string[]): Refusal {
   return refusal("path", 404, "There is nothing at this path.", [
     `the path ${quote(url.split("?")[0]!)} is none of ours (${paths.join(", ")})`,
     "path",
+  ])
+}
+
+function noUpgrade(upgrade: string): Refusal {
+  return refusal("upgrade", 400, "This path takes upgrades to WebSocket, and no others.", [
+    `no upgrade to WebSocket: the header Upgrade says ${quote(upgrade)}`,
+    "",
   ])
 }
 

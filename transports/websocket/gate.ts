@@ -45,6 +45,9 @@ export class Gate {
   private readonly rules: GateRules
   private readonly clock: Clock
   private readonly ownNames: ReadonlySet<string>
+  /** Of the rules, as browsers write them. */
+  private readonly names: ReadonlySet<string>
+  private readonly origins: ReadonlySet<string>
   private readonly onWarning: (text: string) => void
   private readonly trusts: (address: string) => boolean
   private readonly byAddress = new Map<string, number>()
@@ -57,7 +60,9 @@ export class Gate {
   constructor(rules: GateRules, clock: Clock, ownNames: readonly string[], onWarning: (text: string) => void) {
     this.rules = rules
     this.clock = clock
-    this.ownNames = new Set(ownNames.map((name) => name.toLowerCase()))
+    this.ownNames = new Set(ownNames.map(asSent))
+    this.names = new Set(rules.hosts.map(asSent))
+    this.origins = new Set(rules.origins.map(originAsSent))
     this.onWarning = onWarning
     this.trusts = truster(rules.trustProxy)
     this.tokens = rules.upgradesPerSecond
@@ -66,13 +71,7 @@ export class Gate {
 
   /** Lets it in, or says why not. `direct` is what its socket shows. */
   admit(direct: Origin, headers: Headers): Visitor | Refusal {
-    const { rules } = this
-    if (!this.take())
-      return refusal("flood", 503, "Too many connections were opened in the last second.", [
-        `more than ${rules.upgradesPerSecond} upgrades in a second`,
-        "upgradesPerSecond",
-      ])
-    const client = clientOf(direct, headers, rules.trustProxy)
+    const client = clientOf(direct, headers, this.rules.trustProxy)
     if (client === undefined)
       return refusal("forwarded", 400, "The headers about the way here contradict each other.", [
         `Forwarded says another client than X-Forwarded-For; the proxy at ${direct.address} must set or remove both`,
@@ -81,29 +80,21 @@ export class Gate {
     const refused =
       this.checkHost(client.host) ??
       this.checkOrigin(headers["origin"], client.host) ??
+      this.checkFlood() ??
       this.checkRoom(client, direct, headers)
     return refused ?? this.enter(client, this.hostOf(client, direct, headers))
   }
 
-  /** A bucket that fills within a second. */
-  private take(): boolean {
-    const { upgradesPerSecond } = this.rules
-    const now = this.clock.now()
-    this.tokens = Math.min(upgradesPerSecond, this.tokens + ((now - this.filled) / 1000) * upgradesPerSecond)
-    this.filled = now
-    if (this.tokens < 1) return false
-    this.tokens--
-    return true
-  }
-
   /** A page of a stranger can give this machine a name of its own (DNS rebinding), but not an address or a name of ours. */
   private checkHost(header: string | undefined): Refusal | undefined {
-    const { hosts } = this.rules
-    const name = header === undefined ? undefined : hostName(header)
+    const name = hostName(header ?? "")
     if (name === undefined)
-      return refusal("host", 400, "The request has no Host header.", ["there is no Host header", ""])
-    if (isAddress(name) || isLoopback(name) || this.ownNames.has(name)) return undefined
-    if (hosts.some((host) => host === "*" || host.toLowerCase() === name)) return undefined
+      return refusal("host", 400, "The request has no Host header that names a host.", [
+        header === undefined ? "there is no Host header" : `the Host header says ${quote(header)}, which names no host`,
+        "",
+      ])
+    if (isAddress(name) || isLoopback(name) || this.ownNames.has(name) || this.names.has(name)) return undefined
+    if (this.names.has("*")) return undefined
     return refusal("host", 403, `This server is not known as ${quote(name)}.`, [
       `the Host header says ${quote(name)}, which is no IP address, not localhost, none of this machine's own names (${[...this.ownNames].join(", ")})`,
       `hosts: [${quote(name)}]`,
@@ -114,9 +105,7 @@ export class Gate {
     // Not a browser: nobody can make it send what it doesn't want to.
     if (header === undefined) return undefined
     const origin = String(header).toLowerCase()
-    const { origins } = this.rules
-    if (origins.some((allowed) => allowed === "*" || allowed.toLowerCase().replace(/\/$/, "") === origin))
-      return undefined
+    if (this.origins.has("*") || this.origins.has(origin)) return undefined
     const page = /^https?:\/\/([^/]+)$/.exec(origin)?.[1]
     const name = page === undefined ? undefined : hostName(page)
     const here = hostName(host ?? "")
@@ -126,6 +115,21 @@ export class Gate {
       `the Origin ${quote(origin)} is not of the same host as the Host header (${quote(host ?? "")})`,
       `origins: [${quote(origin)}]`,
     ])
+  }
+
+  /** A bucket that fills within a second. Who may not come in anyway, a hostile page say, takes nothing from it. */
+  private checkFlood(): Refusal | undefined {
+    const { upgradesPerSecond } = this.rules
+    const now = this.clock.now()
+    this.tokens = Math.min(upgradesPerSecond, this.tokens + ((now - this.filled) / 1000) * upgradesPerSecond)
+    this.filled = now
+    if (this.tokens < 1)
+      return refusal("flood", 503, "Too many connections were opened in the last second.", [
+        `more than ${upgradesPerSecond} upgrades in a second`,
+        "upgradesPerSecond",
+      ])
+    this.tokens--
+    return undefined
   }
 
   private checkRoom(client: Origin, direct: Origin, headers: Headers): Refusal | undefined {
@@ -181,6 +185,30 @@ export function refusal(
 ): Refusal {
   const text = option === "" ? compared : `${compared}; the option ${option} would allow it`
   return { cause, status, sentence, error: new EarshotError("FORBIDDEN", `connection refused: ${text}`) }
+}
+
+/** May it stand in `hosts`? */
+export function isHost(text: string): boolean {
+  return /^[^[\]:/?#@\s]+$/.test(text) || isAddress(text.replace(/^\[|\]$/g, ""))
+}
+
+/** May it stand in `origins`? */
+export function isOrigin(text: string): boolean {
+  return text === "*" || text.toLowerCase() === "null" || /^[a-z][a-z\d+.-]*:\/\/[^/?#\s]+\/?$/i.test(text)
+}
+
+/** A name as browsers put it into Host: in lower case, and `bücher.example` as `xn--bcher-kva.example`. */
+function asSent(name: string): string {
+  const url = `http://${name}`
+  const foreign = /[^\x20-\x7e]/.test(name) && URL.canParse(url)
+  return hostName(foreign ? new URL(url).hostname : name) ?? name
+}
+
+/** The same in Origin: `https://app.example:443/` as `https://app.example`. */
+function originAsSent(text: string): string {
+  // Those of other schemes, of apps in a shell say, have none by the rules for URLs, and send it nevertheless.
+  const web = /^https?:/i.test(text) && URL.canParse(text)
+  return web ? new URL(text).origin : text.toLowerCase().replace(/\/$/, "")
 }
 
 /** What a stranger sent, fit for a log. */

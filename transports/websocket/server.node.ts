@@ -10,7 +10,7 @@ import { bindHost, interfaceAddresses } from "../names.node.ts"
 import { listenServer } from "../net.ts"
 import { bracketed, formatAddress, plainAddress, type WsAddress } from "./address.ts"
 import { attach, refuse, type Upgrade } from "./attach.node.ts"
-import { Gate, refusal, type GateRules, type Refusal } from "./gate.ts"
+import { Gate, isHost, isOrigin, refusal, type GateRules, type Refusal } from "./gate.ts"
 import { limitOf, linkOf, tune } from "./joint.node.ts"
 import { createUpgrader, type Upgrader } from "./library.node.ts"
 import { named, SUBPROTOCOLS } from "./offer.ts"
@@ -134,9 +134,11 @@ class Entrance {
     const { listening, gate } = this
     const socket = stream as net.Socket & { encrypted?: boolean }
     socket.on("error", () => {})
-    const ip = plainAddress(socket.remoteAddress ?? "")
-    // Reset already.
-    if (ip === "" && socket.destroyed) return
+    // Over a path of the file system: from this machine.
+    const local = typeof listening.server?.address() === "string"
+    const ip = plainAddress(socket.remoteAddress ?? (local ? "127.0.0.1" : ""))
+    // Reset already. If its end has been told, too, it would never make room again.
+    if (ip === "" || socket.destroyed) return void socket.destroy()
     const { headers, url } = request
     const visitor = gate.admit({ address: ip, host: headers.host, secure: socket.encrypted === true }, headers)
     if ("cause" in visitor) {
@@ -151,7 +153,7 @@ class Entrance {
     const limit = limitOf(chosen, listening.options)
     this.upgraders.get(limit)!.handleUpgrade(request, socket, head, (wire) => {
       const { address, host, secure } = visitor
-      const port = address === ip ? `:${socket.remotePort}` : ""
+      const port = address === ip && socket.remotePort !== undefined ? `:${socket.remotePort}` : ""
       const remote = `${listening.scheme}://${bracketed(address)}${port}`
       const { clock } = listening.options
       const limits = { early: MAX_TAKEN_EARLY, limit }
@@ -195,6 +197,11 @@ export function rulesOf(rules: WsRules): GateRules {
     if (!(value >= 1)) throw new EarshotError("EINVAL", `${name} must be a number from 1 on`)
     return value
   }
+  const stranger = origins.find((text) => !isOrigin(text))
+  if (stranger !== undefined)
+    throw new EarshotError("EINVAL", `origins: ${stranger} is no origin, as https://app.example.org is one`)
+  const place = hosts.find((text) => !isHost(text))
+  if (place !== undefined) throw new EarshotError("EINVAL", `hosts: ${place} is no name of a host, without a port`)
   const bad = typeof trustProxy === "boolean" ? undefined : trustProxy.find((text) => !isRange(text))
   if (bad !== undefined) throw new EarshotError("EINVAL", `trustProxy: ${bad} is no address`)
   return {
