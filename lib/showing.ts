@@ -3,7 +3,7 @@
  * all that stands behind it, in circles.
  */
 
-/** Asked for by the consoles of Node, Bun and Deno. */
+/** Asked for by the consoles of Node, Bun and Deno, which lend their own printer, and by chai, which doesn't. */
 const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom")
 
 /** From now on all objects of this class are shown as their facts. */
@@ -12,8 +12,8 @@ export function show<Shown extends object>(type: { readonly prototype: Shown }, 
   prototype.toJSON = function (this: Shown): object {
     return facts(this)
   }
-  prototype[INSPECT] = function (this: Shown, _depth: number, options: object, inspect: Inspect): string {
-    return `${this.constructor.name} ${inspect(facts(this), options)}`
+  prototype[INSPECT] = function (this: Shown, _depth: number, options: object, inspect?: Inspect): unknown {
+    return inspect === undefined ? facts(this) : `${this.constructor.name} ${inspect(facts(this), options)}`
   }
   for (const name of ["toJSON", INSPECT]) Object.defineProperty(prototype, name, { enumerable: false })
 }

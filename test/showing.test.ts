@@ -43,6 +43,12 @@ t.test("a message, its member, a call, a subscription and a mesh", async (t) => 
   await net.close()
 })
 
+t.test("who has no printer to lend gets the facts themselves", async (t) => {
+  const pull = new Pull() as unknown as Record<symbol, (depth: number, options: object) => unknown>
+  const shown = pull[Symbol.for("nodejs.util.inspect.custom")]!(2, {})
+  t.strictSame(shown, { lastEndpoint: null, peers: 0, closed: false })
+})
+
 t.test("a member goes on as data, by its facts", async (t) => {
   const net = await testMesh(["ada", "bob"])
   const seen = net.mesh.bob.subscribe("seen")
