@@ -59,3 +59,24 @@ t.test("credit", async (t) => {
   t.ok(Buffer.concat(messages).equals(ALL.subarray(150_000)), "in order")
   await end.sink.until("a drain", () => end.sink.drains === 1)
 })
+
+t.test("who grants no credit gets small enough messages, too, and TCP alone pushes back", async (t) => {
+  const bench = new Bench(webSockets("ws"))
+  t.teardown(() => bench.dispose())
+  const { address } = await bench.listen("127.0.0.1:*")
+  const program = new WebSocket(`ws://${address}`, [EARSHOT], { perMessageDeflate: false })
+  t.teardown(() => program.terminate())
+  const sizes: number[] = []
+  let got = Buffer.alloc(0)
+  program.on("message", (data) => {
+    sizes.push((data as Buffer).length)
+    got = Buffer.concat([got, data as Buffer])
+  })
+  await within("open", once(program, "open"))
+  const end = bench.end(await bench.take()).start()
+  end.write(...CHUNKS)
+  await until("all of it", () => got.length >= ALL.length)
+  t.ok(got.equals(ALL), "in order")
+  t.equal(Math.max(...sizes), MAX_SENT, "a large chunk spans several")
+  t.notOk(sizes.includes(0), "and an empty one none")
+})
