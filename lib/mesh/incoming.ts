@@ -67,17 +67,18 @@ export class Incoming {
       local.deliver(content, member, (flags & COPY) !== 0)
       relay.pass(member, content, message, (flags & COPY) !== 0)
     }
+    let kept = (flags & PLAIN) !== 0
     if (flags & GROUPS)
       for (const group of groupsOf(head)) {
         // Who can take it back gives it to another, so that nobody waits behind one that is busy.
         const force = !member.features.has("groups")
         const passed = relay.passTo(member, group, content, message)
-        if (passed === "passed") continue
-        if (local.deliverTo(group, content, member, force)) continue
-        if (force) this.context.drop("busy", 1, content.raw.length, { member, subject: content.subject })
+        if (passed === "passed" || local.deliverTo(group, content, member, force)) kept = true
+        else if (force) this.context.drop("busy", 1, content.raw.length, { member, subject: content.subject })
         else member.tellCounted(returned(group, message.slice(1)))
       }
-    if (flags & CONFIRMED) member.tell([numbered(Kind.CONFIRM, 0, numberAt(head, 2))])
+    // What goes back is for another to confirm.
+    if (kept && flags & CONFIRMED) member.tell([numbered(Kind.CONFIRM, 0, numberAt(head, 2))])
   }
 
   /** Returns the wishes that were too many. */

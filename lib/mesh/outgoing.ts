@@ -3,7 +3,7 @@ import { sizeOf } from "../bytes.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { Ring } from "../ring.ts"
-import { Awaited, Confirmations } from "./confirmations.ts"
+import { Confirmations } from "./confirmations.ts"
 import { decodeContent, encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
@@ -13,7 +13,7 @@ import { ONE_WAITS, Tally, allSent, resolved, type Receipt } from "./receipt.ts"
 import type { Party, Route } from "./routes.ts"
 import { checkSubject } from "./subject.ts"
 import { Waiting, checkOnFull, type OnFull } from "./waiting.ts"
-import { Work, type Given, type Signed } from "./work.ts"
+import { Work, type Given, type GivenBack, type Task } from "./work.ts"
 import {
   BRIEF_HEAD,
   COPY_HEAD,
@@ -97,7 +97,7 @@ export class Outgoing {
       return this.toPlain(route, brief(encodeContent(subject, coding, data, undefined, BRIEF_HEAD)))
     const frames = encodeContent(subject, coding, data, options?.headers)
     if (probes?.length) sampling.send(probes, [...frames])
-    return this.toAll(route, subject, frames, options ?? DEFAULTS).done()
+    return this.toAll(route, subject, frames, options ?? DEFAULTS, new Tally()).done()
   }
 
   /** Resolves at once, but for `wait` and `confirm`. Throws for what can't be published. */
@@ -146,7 +146,16 @@ export class Outgoing {
     const frames = message.slice(1)
     const { subject } = decodeContent(frames, 0, member.reading)
     if (subject === "") throw new EarshotError("EPROTO", "a message without a subject")
-    void this.work.enqueue(nameAt(message[0]!, 2), frames, subject, { returned: { by: member } })
+    const group = nameAt(message[0]!, 2)
+    const returned = member.replay.loans.giveBack(group, frames)
+    // Nothing that we ever gave it.
+    if (returned === undefined) return this.context.onUnknown(1)
+    this.takeBack(group, { ...returned, subject }, member, returned.whole)
+  }
+
+  /** It gives back what it got for a group. `whole`: it keeps nothing of the message. */
+  private takeBack(group: string, task: Task, by: Party, whole: boolean): void {
+    this.confirmations.onReturn(by, task.confirm, whole, this.work.enqueue(group, task, { by }))
   }
 
   onRoom(member: Member): void {
@@ -208,7 +217,7 @@ export class Outgoing {
     if (sampling.watched) sampling.send(sampling.choose(subject), [...frames])
     if (options.confirm === true) return this.confirmed(route, subject, frames, options)
     const waits: Promise<Posted>[] = []
-    const tally = this.toAll(route, subject, frames, options, 0, waits)
+    const tally = this.toAll(route, subject, frames, options, new Tally(), waits)
     if (waits.length === 0) return resolved(tally.done())
     return Promise.all(waits).then((all) => {
       for (const posted of all) tally.add(posted)
@@ -217,11 +226,12 @@ export class Outgoing {
   }
 
   private confirmed(route: Route, subject: string, frames: Uint8Array[], options: PublishOptions): Promise<Receipt> {
-    const id = this.confirmations.next()
-    const awaited = new Awaited()
+    const tally = new Tally()
+    const confirm = this.confirmations.begin(tally)
     const waits: Promise<Posted>[] = []
-    const tally = this.toAll(route, subject, frames, options, id, waits, awaited)
-    return this.confirmations.wait(id, tally, awaited, waits)
+    this.toAll(route, subject, frames, options, tally, waits, confirm)
+    for (const posted of waits) this.confirmations.holds(confirm, posted)
+    return this.confirmations.receipt(confirm)
   }
 
   /** Picks for each group, then one message for each member. */
@@ -230,13 +240,12 @@ export class Outgoing {
     subject: string,
     frames: readonly Uint8Array[],
     { onFull = "drop", echo = true }: PublishOptions,
-    confirm = 0,
+    tally: Tally,
     waits?: Promise<Posted>[],
-    awaited?: Awaited,
+    confirm = 0,
   ): Tally {
     const { context } = this
     if (context.interest.dirty) context.interest.flush()
-    const tally = new Tally()
     const picked = new Map<Party, string[]>()
     for (const { name, parties } of groups) {
       const party = context.groups.pick(echo ? parties : parties.filter((each) => each !== undefined), name)
@@ -245,7 +254,7 @@ export class Outgoing {
         if (names === undefined) picked.set(party, [name])
         else names.push(name)
       } else if (onFull === "wait" && waits !== undefined)
-        waits.push(this.work.enqueue(name, frames, subject, { signed: this.sign(confirm, awaited) }))
+        waits.push(this.work.enqueue(name, { frames, subject, confirm }))
       else {
         tally.drop("busy")
         context.drop("busy", 1, sizeOf(frames), { subject })
@@ -257,21 +266,21 @@ export class Outgoing {
       const names = picked.get(member)
       picked.delete(member)
       const message = names === undefined ? common! : [publishHead(true, names, confirm), ...frames]
-      this.post(member, message, subject, onFull, tally, waits, awaited)
+      this.post(member, message, subject, onFull, tally, waits, confirm)
     }
     const ownGroups = picked.get(undefined) ?? []
     picked.delete(undefined)
     for (const [member, names] of picked) {
-      this.post(member!, [publishHead(false, names, confirm), ...frames], subject, onFull, tally, waits, awaited)
+      this.post(member!, [publishHead(false, names, confirm), ...frames], subject, onFull, tally, waits, confirm)
     }
     const ownToo = ownPlain && echo
     if (ownToo || ownGroups.length > 0) {
       const taken = this.deliverOwn((content) => {
         if (ownToo) context.local.deliver(content, context.self, false)
-        for (const name of ownGroups) this.takeOwn(name, content, frames)
+        this.takeOwn(ownGroups, content, { frames, subject, confirm }, ownToo)
       }, frames)
       tally.add(taken ? "sent" : "full")
-      if (taken) awaited?.add(undefined)
+      if (taken) this.confirmations.given(confirm, undefined)
     }
     return tally
   }
@@ -283,50 +292,42 @@ export class Outgoing {
     onFull: OnFull,
     tally: Tally,
     waits: Promise<Posted>[] | undefined,
-    awaited: Awaited | undefined,
+    confirm: number,
   ): void {
     const posted = this.waiting.post(member, message, subject, onFull)
     if (typeof posted !== "string") {
       waits?.push(posted)
-      awaited?.add(member)
-      if (awaited !== undefined) void posted.then((late) => isUnderWay(late) || awaited.delete(member))
+      this.confirmations.given(confirm, member)
+      if (confirm > 0) void posted.then((late) => isUnderWay(late) || this.confirmations.lost(confirm, member))
       return
     }
     tally.add(posted)
-    if (isUnderWay(posted)) awaited?.add(member)
+    if (isUnderWay(posted)) this.confirmations.given(confirm, member)
     else this.account(member, posted, message)
   }
 
-  /** Whoever gets it later is to confirm it, too. */
-  private sign(confirm: number, awaited: Awaited | undefined): Signed | undefined {
-    if (awaited === undefined) return undefined
-    return {
-      confirm,
-      onGiven: (party) => {
-        awaited.add(party)
-        if (party === undefined) this.context.clock.microtask(() => this.confirmations.onConfirm(party, confirm))
-      },
-    }
-  }
-
-  /** To one of a group that has room, but `not` to that one. */
-  private give(group: string, frames: readonly Uint8Array[], subject: string, not?: Party, confirm = 0): Given {
+  /** To one of a group that has room, but not to who gave it back. */
+  private give(group: string, task: Task, not: GivenBack | undefined): Given {
     const { context } = this
+    const { frames, subject, confirm } = task
     const parties = context.routes.of(subject).groups.find(({ name }) => name === group)?.parties
     if (parties === undefined) return "nobody"
-    const party = context.groups.pick(parties, group, not && new Set([not]))
-    if (party === null) return "busy"
-    if (party !== undefined) return { party, posted: party.post([publishHead(false, [group], confirm), ...frames]) }
-    if (this.own.length >= MAX_OWN) return "busy"
-    this.deliverOwn((content) => this.takeOwn(group, content, frames), frames)
-    return { party, posted: "sent" }
+    const party = context.groups.pick(parties, group, not && new Set([not.by]))
+    if (party === null || (party === undefined && this.own.length >= MAX_OWN)) return "busy"
+    let posted: Posted = "sent"
+    if (party === undefined) this.deliverOwn((content) => this.takeOwn([group], content, task, false), frames)
+    else posted = party.post([publishHead(false, [group], confirm), ...frames])
+    if (isUnderWay(posted)) this.confirmations.given(confirm, party)
+    return { party, posted }
   }
 
-  /** For one of our own in a group; none may have room any more. */
-  private takeOwn(group: string, content: Content, frames: readonly Uint8Array[]): void {
+  /** For one of our own in each group; none may have room any more. `plain`: others of ours have it already. */
+  private takeOwn(groups: readonly string[], content: Content, task: Task, plain: boolean): void {
     const { local, self } = this.context
-    if (!local.deliverTo(group, content, self, false))
-      void this.work.enqueue(group, frames, content.subject, { returned: { by: undefined } })
+    const full = groups.filter((group) => !local.deliverTo(group, content, self, false))
+    const whole = !plain && full.length === groups.length
+    for (const [i, group] of full.entries()) this.takeBack(group, task, undefined, whole && i === full.length - 1)
+    if (!whole) this.confirmations.onConfirm(undefined, task.confirm)
   }
 
   /** Our own subscribers get it when this turn's callback is done: never from inside `publish`. */

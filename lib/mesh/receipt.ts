@@ -51,6 +51,11 @@ export class Tally {
     else if (posted !== "missed") this.drop(posted)
   }
 
+  /** One who had it, or for whom it was kept, has given it back; that it was sent may be heard only later. */
+  takeBack(): void {
+    this.sent--
+  }
+
   drop(reason: string): void {
     this.dropped++
     this.reasons ??= {}
@@ -58,7 +63,9 @@ export class Tally {
   }
 
   done(more?: { readonly confirmed: number; readonly unconfirmed: number }): Receipt {
-    const { sent, waiting, dropped, reasons } = this
+    const { dropped, reasons } = this
+    const sent = Math.max(0, this.sent)
+    const waiting = this.waiting + this.sent - sent
     if (more === undefined && waiting === 0 && dropped === 0) return allSent(sent)
     return { sent, waiting, dropped, reasons: reasons ?? NO_REASONS, ...more }
   }

@@ -5,6 +5,7 @@
 import { sizeOf } from "../bytes.ts"
 import type { Message } from "../contract.ts"
 import { Ring } from "../ring.ts"
+import { Loans, isWork } from "./loans.ts"
 
 /** Per member: messages, and bytes, kept for it. */
 export const KEPT = 4096
@@ -21,6 +22,8 @@ export class Replay {
   bytes = 0
   /** Too long lost: nothing is kept any more, and what would have been sent is counted only. */
   over = false
+  /** What of it the other may give back. */
+  readonly loans: Loans = new Loans()
   /** Off: it counts, and keeps nothing. */
   private readonly on: boolean
 
@@ -40,6 +43,7 @@ export class Replay {
 
   note(message: Message, size: number): void {
     this.sent++
+    if (isWork(message)) this.loans.add(message, this.sent, size)
     if (!this.on || this.over) return
     this.kept.push(message)
     this.bytes += size
@@ -49,13 +53,14 @@ export class Replay {
   /** The other side has taken so many in all. A count that can't be is ignored. */
   acknowledge(taken: number): void {
     if (taken > this.sent) return
-    this.acknowledged = Math.max(this.acknowledged, taken)
-    for (let first = this.sent - this.kept.length; first < taken; first++) this.shift()
+    this.loans.acknowledge(taken, taken === this.sent)
+    this.settle(taken)
   }
 
   /** Taken back before it left: it was never sent. */
   recall(message: Message): void {
     this.sent--
+    this.loans.delete(message)
     this.told = Math.min(this.told, this.sent)
     if (this.kept.remove(message)) this.bytes -= sizeOf(message)
   }
@@ -66,7 +71,8 @@ export class Replay {
    */
   resume(taken: number): { readonly missing: number; readonly fresh: number; readonly messages: Message[] } {
     this.over = false
-    this.acknowledge(taken)
+    // What it gives back of these comes on the new link.
+    this.settle(taken)
     const first = this.sent - this.kept.length
     const missing = Math.max(0, first - taken)
     const fresh = Math.min(missing, Math.max(0, first - this.told))
@@ -79,6 +85,12 @@ export class Replay {
     this.over = true
     this.kept.clear()
     this.bytes = 0
+  }
+
+  private settle(taken: number): void {
+    if (taken > this.sent) return
+    this.acknowledged = Math.max(this.acknowledged, taken)
+    for (let first = this.sent - this.kept.length; first < taken; first++) this.shift()
   }
 
   private shift(): void {

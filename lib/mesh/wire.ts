@@ -211,6 +211,9 @@ export function nameAt(head: Uint8Array, at: number): string {
   return decodeText(head.subarray(at + 1, end))
 }
 
+/** What the takers of a PUBLISH are to answer with; 0 for nothing. */
+export const confirmOf = (head: Uint8Array): number => (head[1]! & CONFIRMED ? numberAt(head, 2) : 0)
+
 /** The groups of a PUBLISH. */
 export function groupsOf(head: Uint8Array): string[] {
   let at = 2 + (head[1]! & CONFIRMED ? 4 : 0)

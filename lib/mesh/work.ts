@@ -23,18 +23,23 @@ const AGAIN = 100
 /** ms that work waits for a group of which nobody is left: somebody may be restarting. */
 const HOPE = 2000
 
-type Give = (group: string, frames: readonly Uint8Array[], subject: string, not?: Party, confirm?: number) => Given
-
-/** Who gets it is to confirm it by this number. */
-export interface Signed {
-  readonly confirm: number
-  readonly onGiven: (party: Party) => void
-}
-
-interface Job {
+/** What is to be done by one of a group. */
+export interface Task {
   readonly frames: readonly Uint8Array[]
   readonly subject: string
-  readonly signed: Signed | undefined
+  /** By this number its taker is to confirm it; 0: it needn't. */
+  readonly confirm: number
+}
+
+/** Who gave it back; `by` undefined: we ourselves. */
+export interface GivenBack {
+  readonly by: Party
+}
+
+type Give = (group: string, task: Task, not: GivenBack | undefined) => Given
+
+interface Job {
+  readonly task: Task
   readonly resolve: (posted: Posted) => void
 }
 
@@ -71,33 +76,32 @@ export class Work {
     return this.count
   }
 
-  /** Resolves when it was handed to somebody. `returned`: it comes back from there, or from ourselves. */
-  enqueue(
-    group: string,
-    frames: readonly Uint8Array[],
-    subject: string,
-    { returned, signed }: { readonly returned?: { readonly by: Party }; readonly signed?: Signed | undefined } = {},
-  ): Promise<Posted> {
+  /** Resolves when it was handed to somebody. `returned`: it comes back from there. */
+  enqueue(group: string, task: Task, returned?: GivenBack): Promise<Posted> {
+    if (this.context.closed) {
+      this.context.drop("closed", 1, sizeOf(task.frames), { subject: task.subject })
+      return Promise.resolve("gone")
+    }
     let line = this.lines.get(group)
     if (line === undefined) {
       // Somebody else may have room for what was returned.
-      const given = this.handOver(group, frames, subject, signed, returned?.by)
-      if (given === "nobody") return this.refuse(frames, subject)
+      const given = this.give(group, task, returned)
+      if (given === "nobody") return this.refuse(task)
       if (given !== "busy" && given.posted !== "full") return Promise.resolve(given.posted)
       line = newLine(group)
     } else if (returned !== undefined) line.returned = true
     const full = returned
       ? this.count >= MOST_OF_ALL || this.bytes >= MOST_BYTES_OF_ALL
       : line.jobs.length >= MOST || line.bytes >= MOST_BYTES || this.bytes >= MOST_BYTES_OF_ALL
-    if (full) return this.refuse(frames, subject)
+    if (full) return this.refuse(task)
     this.lines.set(group, line)
     if (!line.asking) this.again(line)
-    const size = sizeOf(frames)
+    const size = sizeOf(task.frames)
     line.bytes += size
     this.bytes += size
     this.count++
     this.context.clock.hold()
-    return new Promise((resolve) => line.jobs.push({ frames, subject, signed, resolve }))
+    return new Promise((resolve) => line.jobs.push({ task, resolve }))
   }
 
   /** Somebody of that group has room again. */
@@ -117,8 +121,7 @@ export class Work {
   private go(line: Line): void {
     const takers = new Set<Party>()
     for (let left = line.window; left > 0 && line.jobs.length > 0; left--) {
-      const { frames, subject, signed } = line.jobs.peek()!
-      const given = this.handOver(line.group, frames, subject, signed)
+      const given = this.give(line.group, line.jobs.peek()!.task, undefined)
       if (given === "nobody") return this.hope(line)
       if (given === "busy" || given.posted === "full") return this.again(line)
       line.desertedAt = undefined
@@ -131,19 +134,6 @@ export class Work {
     const members = [...takers].filter((party) => party !== undefined)
     // What we gave to ourselves is taken when this turn's callback is done.
     this.context.clock.microtask(() => this.context.syncs.after(members, () => this.heard(line)))
-  }
-
-  private handOver(
-    group: string,
-    frames: readonly Uint8Array[],
-    subject: string,
-    signed: Signed | undefined,
-    not?: Party,
-  ): Given {
-    const given = this.give(group, frames, subject, not, signed?.confirm)
-    if (typeof given !== "string" && (given.posted === "sent" || given.posted === "waiting"))
-      signed?.onGiven(given.party)
-    return given
   }
 
   private heard(line: Line): void {
@@ -170,8 +160,8 @@ export class Work {
 
   private abandon(line: Line, reason: "busy" | "closed", posted: Posted): void {
     while (line.jobs.length > 0) {
-      const { frames, subject, resolve } = this.shift(line)
-      this.context.drop(reason, 1, sizeOf(frames), { subject })
+      const { task, resolve } = this.shift(line)
+      this.context.drop(reason, 1, sizeOf(task.frames), { subject: task.subject })
       resolve(posted)
     }
     this.end(line)
@@ -185,7 +175,7 @@ export class Work {
 
   private shift(line: Line): Job {
     const job = line.jobs.shift()!
-    const size = sizeOf(job.frames)
+    const size = sizeOf(job.task.frames)
     line.bytes -= size
     this.bytes -= size
     this.count--
@@ -193,7 +183,7 @@ export class Work {
     return job
   }
 
-  private refuse(frames: readonly Uint8Array[], subject: string): Promise<Posted> {
+  private refuse({ frames, subject }: Task): Promise<Posted> {
     this.context.drop("busy", 1, sizeOf(frames), { subject })
     return Promise.resolve("full")
   }
