@@ -25,7 +25,10 @@ export interface Libp2pOptions {
   readonly node?: Libp2pNode
   /** Where a node that Earshot makes listens: multiaddrs such as `/ip4/0.0.0.0/tcp/4001`. Default: nowhere, which is enough to connect. */
   readonly listen?: readonly string[]
-  /** The file of its private key, made with the first use, for its owner alone. Default: a new key, and so a new peer id, for each process. */
+  /**
+   * The file of its private key, made with the first use, for its owner alone (one that is there is read, whoever else may read
+   * it). For one node at a time: two with one key are one peer to all others. Default: a new key, and so a new peer id, for each process.
+   */
   readonly keyFile?: string
   /** Streams that one connection may have open for one name, in each direction; what is over it is reset. Default 1000, which is all that Yamux takes. */
   readonly maxStreams?: number
@@ -40,11 +43,12 @@ export interface Libp2pOptions {
  * `@multiformats/multiaddr` (with a node of yours, only the last one), which Earshot does not install; without them the
  * first use rejects with ENOTSUP.
  *
- * Throws EINVAL for a node together with `listen` or `keyFile`. On Node 20 it gives the process `Promise.withResolvers`,
+ * Throws EINVAL for a node together with `listen` or `keyFile`, and for what is no node. On Node 20 it gives the process `Promise.withResolvers`,
  * without which libp2p can't dial.
  */
 export function libp2p(options: Libp2pOptions = {}): Transport {
   const { node, listen = [], keyFile, maxStreams } = options
+  if (!Array.isArray(listen)) throw new EarshotError("EINVAL", "listen is a list of multiaddrs")
   if (node === undefined) {
     const nowhere = "libp2p({ listen }) must say where a node of ours listens"
     return transportOver(

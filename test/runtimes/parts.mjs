@@ -86,6 +86,13 @@ export const lacks = [
     what: "room for who asks on `ws://`, when 1,024 others connect and say nothing",
     why: "Bun's `node:http` tells of a connection only when it asks",
   },
+  {
+    runtime: "Bun",
+    file: "test/faults/libp2p.test.ts",
+    tests: ["whatever dies when"],
+    what: "a quiet end for a dial of libp2p that is aborted just as it connects",
+    why: "Bun's `node:net` raises an `AbortError` that nobody hears: listen to `uncaughtException`",
+  },
   { runtime: "Bun", file: "test/mesh/testing.test.ts", tests: ["under node:test"], ...runner },
   { runtime: "Deno", file: "test/transports/tcp.test.ts", tests: ["places to bind, and how to reach them"], ...scopes },
   {

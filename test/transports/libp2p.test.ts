@@ -1,11 +1,11 @@
 import { once } from "node:events"
-import { readdirSync, statSync } from "node:fs"
+import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { createServer, type AddressInfo, type Socket } from "node:net"
 import type { Libp2p } from "libp2p"
 import t, { type Test } from "tap"
 import { type Clock, systemClock } from "../../lib/clock.ts"
 import { EarshotError } from "../../lib/errors.ts"
-import { libp2p } from "../../transports/libp2p.ts"
+import { libp2p, type Libp2pNode } from "../../transports/libp2p.ts"
 import type { Libp2pConnection, Libp2pStream } from "../../transports/libp2p/node.ts"
 import { windowOf } from "../../transports/libp2p/window.ts"
 import { transportConformance } from "../conformance/transport.ts"
@@ -383,6 +383,8 @@ t.test("addresses", (t) => {
     t.equal(transport.check(good, "connect"), good)
   t.throws(() => libp2p({ node: near, keyFile: "x" }), { code: "EINVAL" })
   t.throws(() => libp2p({ maxStreams: 0 }), { code: "EINVAL" })
+  for (const none of [null, {}]) t.throws(() => libp2p({ node: none as unknown as Libp2pNode }), { code: "EINVAL" })
+  t.throws(() => libp2p({ listen: "/ip4/127.0.0.1/tcp/0" as unknown as string[] }), { code: "EINVAL" })
   t.end()
 })
 
@@ -436,10 +438,49 @@ t.test("a node of ours: made when needed, with a key that lasts, and stopped", a
   t.strictSame(readdirSync(folder).sort(), ["broken", "key", "shared"], "and leave nothing else")
 
   const broken = new Bench(libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile: `${folder}/broken` }))
-  await t.rejects(broken.listen("#a"), { code: "EINVAL" })
+  t.teardown(() => broken.dispose())
+  await t.rejects(broken.listen("#a"), { code: "EINVAL", message: /\bbroken is no private key/ })
+  for (const half of ["", readFileSync(keyFile).subarray(0, 40)]) {
+    writeFileSync(`${folder}/broken`, half)
+    await t.rejects(broken.listen("#a"), { code: "EINVAL" }, "torn")
+  }
+  copyFileSync(keyFile, `${folder}/broken`)
+  t.equal(idOf((await broken.listen("#a")).address), idOf(address), "once it is mended, it is read")
+  for (const bad of [folder, "/dev/zero"]) {
+    const never = new Bench(libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile: bad }))
+    await t.rejects(within(bad, never.listen("#a")), { code: "EINVAL", message: /no file with a key/ }, bad)
+  }
   const nowhere = new Bench(libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], keyFile: `${folder}/no/such/folder` }))
   await t.rejects(nowhere.listen("#a"), { code: "ENOENT", message: /no.such.folder/ })
   await t.rejects(new Bench(libp2p()).listen("#a"), { code: "EINVAL" }, "it must listen somewhere")
   const dialler = new Bench(libp2p())
   await t.rejects(dialler.dial(`/ip4/127.0.0.1/tcp/1/p2p/${STRANGER}#a`), { code: "ECONNREFUSED" })
+})
+
+t.test("a node of ours that can't listen where it is to", async (t) => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const busy = `/ip4/127.0.0.1/tcp/${(server.address() as AddressInfo).port}`
+  const bench = new Bench(libp2p({ listen: ["/ip4/127.0.0.1/tcp/0", busy] }))
+  t.teardown(() => bench.dispose())
+  await t.rejects(bench.listen("#a"), { code: "EADDRINUSE" })
+  await t.rejects(new Bench(libp2p({ listen: ["here"] })).listen("#a"), { code: "EINVAL" })
+  server.close()
+  await once(server, "close")
+  await bench.listen("#a")
+})
+
+t.test("a dial that is aborted while its node is made ends at once", async (t) => {
+  const order: string[] = []
+  const transport = libp2p({ listen: ["/ip4/127.0.0.1/tcp/0"] })
+  const bench = new Bench(transport)
+  t.teardown(() => bench.dispose())
+  const abort = new AbortController()
+  const dialled = bench.dial(`/ip4/127.0.0.1/tcp/1/p2p/${STRANGER}#a`, abort.signal)
+  const made = bench.listen("#a").then(() => order.push("made"))
+  abort.abort(new EarshotError("ECANCELED", "closed"))
+  await t.rejects(dialled, { code: "ECANCELED", message: "closed" })
+  order.push("rejected")
+  await made
+  t.strictSame(order, ["rejected", "made"])
 })

@@ -10,33 +10,37 @@ import { linkOver, type Use } from "./use.ts"
 export async function dial(address: string, use: Use, signal: AbortSignal): Promise<Link> {
   const { multiaddr, name } = parseAddress(address, "connect")
   if (signal.aborted) throw abortError(signal)
-  const { keeper, clock } = use
-  const node = await keeper.hold(clock)
-  const opened = open(node, multiaddr, name, use, signal)
+  const opened = open(multiaddr, name, use, signal)
   try {
     return await unlessAborted(opened, signal)
   } catch (error) {
     // libp2p may take its time over an attempt that nobody waits for any more.
     opened.then(
       (link) => link.destroy(),
-      () => keeper.release(clock),
+      () => {},
     )
     throw asOurs(error, address)
   }
 }
 
 async function open(
-  node: Libp2pNode,
   multiaddr: string,
   name: string,
   { keeper, limits, clock, ownHosts }: Use,
   signal: AbortSignal,
 ): Promise<StreamLink> {
-  if (peerIdOf(multiaddr) === node.peerId.toString())
-    throw new EarshotError("EINVAL", "a libp2p node can't dial itself: between sockets of one node use inproc://")
-  const connection = await connect(node, multiaddr, ownHosts, signal)
-  const stream = await connection.newStream(protocolOf(name), { ...limits, signal })
-  return linkOver(stream, connection, name, clock, () => keeper.release(clock))
+  const release = (): void => keeper.release(clock)
+  const node = await keeper.hold(clock)
+  try {
+    if (peerIdOf(multiaddr) === node.peerId.toString())
+      throw new EarshotError("EINVAL", "a libp2p node can't dial itself: between sockets of one node use inproc://")
+    const connection = await connect(node, multiaddr, ownHosts, signal)
+    const stream = await connection.newStream(protocolOf(name), { ...limits, signal })
+    return linkOver(stream, connection, name, clock, release)
+  } catch (error) {
+    release()
+    throw error
+  }
 }
 
 /** A connection to the peer at that multiaddr, which libp2p may have already, by another way. */

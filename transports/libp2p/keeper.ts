@@ -11,8 +11,11 @@ export interface Keeper {
   release(clock: Clock): void
 }
 
-/** A node of the user's. */
+/** A node of the user's. Throws EINVAL for what is none. */
 export function keepTheirs(node: Libp2pNode): Keeper {
+  const given = node as Partial<Libp2pNode> | null
+  if (typeof given?.dial !== "function" || typeof given.handle !== "function")
+    throw new EarshotError("EINVAL", "libp2p({ node }) takes a node of js-libp2p")
   return {
     hold: async () => {
       if (node.status === "started") return node

@@ -1,6 +1,6 @@
 /** The adapter of libp2p, for nodes of ours: the only file that knows its packages, each loaded with the first use. */
 import { getCiphers } from "node:crypto"
-import { EarshotError } from "../../lib/errors.ts"
+import { EarshotError, type ErrorCode } from "../../lib/errors.ts"
 import { installed } from "./library.ts"
 import type { Libp2pNode } from "./node.ts"
 
@@ -13,8 +13,11 @@ export async function generateKey(): Promise<Uint8Array> {
   return privateKeyToProtobuf(await generateKeyPair("Ed25519"))
 }
 
-/** Makes and starts a node: TCP, Noise, Yamux. Throws EINVAL for bytes that are no key; what can't be listened on rejects as libp2p says. */
-export async function createNode(listen: readonly string[], key: Uint8Array): Promise<Libp2pNode> {
+/**
+ * Makes and starts a node: TCP, Noise, Yamux. Rejects with EINVAL for bytes that are no key (`source`: where they came from) and what
+ * is no multiaddr; EADDRINUSE, EACCES or EADDRNOTAVAIL for what can't be listened on.
+ */
+export async function createNode(listen: readonly string[], key: Uint8Array, source = "the key"): Promise<Libp2pNode> {
   const [{ createLibp2p }, { tcp }, { noise, pureJsCrypto }, { yamux }, { privateKeyFromProtobuf }] = await installed(
     () =>
       Promise.all([
@@ -29,16 +32,26 @@ export async function createNode(listen: readonly string[], key: Uint8Array): Pr
   try {
     privateKey = privateKeyFromProtobuf(key)
   } catch (error) {
-    throw new EarshotError("EINVAL", "the key is no private key of libp2p", error)
+    throw new EarshotError("EINVAL", `${source} is no private key of libp2p`, error)
   }
   // Bun has none, and Noise would break off at the first large message.
   const native = getCiphers().includes("chacha20-poly1305")
-  return createLibp2p({
-    privateKey,
-    addresses: { listen: [...listen] },
-    transports: [tcp()],
-    connectionEncrypters: [noise(native ? {} : { crypto: pureJsCrypto })],
-    streamMuxers: [yamux()],
-    connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND },
-  })
+  try {
+    return await createLibp2p({
+      privateKey,
+      addresses: { listen: [...listen] },
+      transports: [tcp()],
+      connectionEncrypters: [noise(native ? {} : { crypto: pureJsCrypto })],
+      streamMuxers: [yamux()],
+      connectionManager: { inboundConnectionThreshold: CONNECTIONS_PER_SECOND },
+    })
+  } catch (error) {
+    throw new EarshotError(codeOf(error as Error), `can't listen on ${listen.join(", ")}`, error)
+  }
+}
+
+/** libp2p has one error for all its addresses, and tells of each in its message alone. */
+function codeOf({ name, message }: Error): ErrorCode {
+  if (name === "InvalidMultiaddrError") return "EINVAL"
+  return (/EADDRINUSE|EACCES/.exec(message)?.[0] as ErrorCode | undefined) ?? "EADDRNOTAVAIL"
 }

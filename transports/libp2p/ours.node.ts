@@ -21,8 +21,10 @@ export function keepOurs(listen: readonly string[], keyFile: string | undefined)
   const make = async (clock: Clock): Promise<Libp2pNode> => {
     await before
     try {
-      if (key === undefined && keyFile !== undefined) key = await keptKey(keyFile, clock, generateKey)
-      return await createNode(listen, (key ??= await generateKey()))
+      const own = key ?? (keyFile === undefined ? await generateKey() : await keptKey(keyFile, clock, generateKey))
+      const made = await createNode(listen, own, keyFile)
+      key = own
+      return made
     } catch (error) {
       node = undefined
       throw wrap(error, "EADDRNOTAVAIL")
@@ -38,7 +40,10 @@ export function keepOurs(listen: readonly string[], keyFile: string | undefined)
   }
   return {
     release,
-    keep: () => void holders++,
+    keep: () => {
+      idle?.cancel()
+      holders++
+    },
     hold: async (clock) => {
       idle?.cancel()
       holders++
