@@ -24,9 +24,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   "other-network": { cure: "give all the same `network`, if they are to see each other" },
   "other-version": { cure: "update the older of the two" },
   clash: { cure: "don't copy state files between machines" },
-  full: {
-    cure: "raise `maxLinks` on all members, or leave it so: leaves hear and are heard as all others, by one more hop",
-  },
+  full: { cure: "raise `maxLinks` on all members, or leave it so: a leaf is one hop further away" },
   blocked: { cure: "look for synchronous work in this process, or whether the machine sleeps" },
   "seed-unresolved": { cure: "check the name, or write its address" },
   "dns-unresolved": { cure: "check the name, and that its records are there before their members are ready" },

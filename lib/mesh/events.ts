@@ -59,7 +59,7 @@ export interface MeshEvents {
   }
   /** Another living member has our id. */
   clash: { readonly id: string; readonly member: MemberInfo }
-  /** What a handler threw, or what went wrong behind the scenes; without a listener it is only counted. */
+  /** What a handler threw, or what went wrong behind the scenes. Without a listener the first throw is printed, the rest only counted. */
   error: { readonly error: Error | EarshotError; readonly subject?: string }
 }
 

@@ -4,6 +4,7 @@ import { EarshotError } from "../errors.ts"
 import { Carriers } from "./carriers.ts"
 import type { Announcement, Candidate, Discovery, DiscoveryHost, Finding, Platform } from "./contract.ts"
 import type { Outcome } from "./doors.ts"
+import type { MeshEvents } from "./events.ts"
 import { Findings } from "./findings.ts"
 import type { PeerRecord } from "./gossip.ts"
 import type { Hub } from "./hub.ts"
@@ -29,6 +30,8 @@ export class Finder implements DiscoveryHost {
   private readonly discovery: readonly Discovery[]
   private readonly network: string
   private warned = false
+  /** Somebody else listens to the event "error". */
+  hush: () => void = () => {}
   readonly carriers: Carriers = new Carriers()
   /** Endpoints of seeds and names, of whom nobody knows yet who is there. */
   private readonly written = new Set<string>()
@@ -40,6 +43,7 @@ export class Finder implements DiscoveryHost {
     this.network = networkHash(hub.settings.network)
     this.findings = new Findings(hub.clock)
     if (hub.settings.log !== "off") logEvents(hub.events, (level, text) => this.log(level, text))
+    else this.hush = hub.events.on("error", (event) => this.onUnheard(event))
   }
 
   /** Once the member listens. `known`: where members were reached last time. */
@@ -207,6 +211,13 @@ export class Finder implements DiscoveryHost {
     this.log("debug", `${endpoint}: ${message}`)
     const key = this.written.has(endpoint) ? "seed-silent" : "unreachable"
     this.note({ key, evidence: `${endpoint} can't be reached: ${message}` }, endpoint)
+  }
+
+  /** A handler has thrown, and nobody hears of it: the first is printed. */
+  private onUnheard({ error, subject }: MeshEvents["error"]): void {
+    if (subject === undefined) return
+    this.hush()
+    this.platform.log(printable(`earshot: error in ${subject}: ${error.message} (all: mesh.on("error"))`))
   }
 
   log(level: LogLevel, text: string): void {

@@ -17,8 +17,15 @@ export class Mesh extends BaseMesh {
    * Listens and begins to look for the other members of its network; waits for none of them. What is published before they
    * are linked waits for up to `settle` ms. Rejects EINVAL, EADDRINUSE and what else `bind` rejects with, STATE_IN_USE.
    */
-  static join(options: MeshOptions = {}): Promise<Mesh> {
-    return BaseMesh.start((hub, state) => new Mesh(hub, state), options, platform, transports)
+  static async join(options: MeshOptions = {}): Promise<Mesh> {
+    const mesh = await BaseMesh.start((hub, state) => new Mesh(hub, state), options, platform, transports)
+    const { finder, settings, shown } = mesh.hub
+    const { network, open, discovery } = settings
+    const where = shown.join(", ") || "nowhere"
+    const ways = discovery.map(({ name }) => name).join(", ") || "nothing"
+    const reach = open ? "open to other hosts" : "on this host alone"
+    finder.log("info", `joins network ${network}, ${reach}; listens at ${where}; finds others by ${ways}`)
+    return mesh
   }
 }
 

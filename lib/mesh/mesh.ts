@@ -97,6 +97,7 @@ export class Mesh {
 
   /** Calls `listener` for every such event. Returns a function that removes it. */
   on<Name extends keyof MeshEvents>(name: Name, listener: (event: MeshEvents[Name]) => void): () => void {
+    if (name === "error") this.hub.finder.hush()
     return this.hub.events.on(name, listener)
   }
 

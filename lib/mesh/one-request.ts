@@ -128,10 +128,11 @@ class OneRequest {
     this.resolve = resolve
     this.reject = reject
     this.deadline = context.clock.now() + timeout
-    this.timer = context.clock.timeout(
-      () => this.fail(new EarshotError("TIMEOUT", `no answer to ${subject} within ${Math.round(timeout)} ms`)),
-      timeout,
-    )
+    this.timer = context.clock.timeout(() => {
+      // While it hopes for somebody to come, nobody was there to be late.
+      if (context.settled && this.stopHoping !== undefined) return this.give()
+      this.fail(new EarshotError("TIMEOUT", `no answer to ${subject} within ${Math.round(timeout)} ms`))
+    }, timeout)
     context.clock.hold()
     for (const signal of signals) signal.addEventListener("abort", this.abort)
   }
@@ -182,15 +183,16 @@ class OneRequest {
     const { subject } = this.question
     if (lastError?.code === "BUSY") return this.fail(lastError)
     const { wait = 0 } = options
-    const give = (): void => {
-      if (lastError !== undefined) return this.fail(lastError)
-      const { hint } = context
-      this.fail(new EarshotError("NO_RESPONDERS", `nobody answers ${subject}${hint === undefined ? "" : `; ${hint}`}`))
-    }
-    if (wait <= 0) return give()
-    this.waitTimer ??= context.clock.timeout(give, wait)
+    if (wait <= 0) return this.give()
+    this.waitTimer ??= context.clock.timeout(() => this.give(), wait)
     this.refused.clear()
     this.hope(() => asking.servers(context.routes.of(subject), options.to).some(available))
+  }
+
+  private give(): void {
+    const { lastError, context, question } = this
+    const hint = context.hint ?? "mesh.explain() tells who comes near"
+    this.fail(lastError ?? new EarshotError("NO_RESPONDERS", `nobody answers ${question.subject}; ${hint}`))
   }
 
   /** Looks again whenever something has changed. */

@@ -1,11 +1,15 @@
 // Each cause that `diagnose()` knows, provoked and named.
+import { execFile } from "node:child_process"
 import { copyFile } from "node:fs/promises"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import t, { type Test } from "tap"
 import { systemClock } from "../../lib/clock.ts"
 import type { Candidate } from "../../lib/mesh/contract.ts"
 import { freshId } from "../../lib/mesh/identity.ts"
 import { Mesh, dns, seeds, type Cause, type Discovery, type MeshOptions } from "../../lib/mesh/index.ts"
+import { testMesh } from "../../lib/mesh/testing.ts"
 import { Lan, noNamespaces, type Host } from "../support/netns.ts"
 import { tidy, until } from "../support/sockets.ts"
 import { Router } from "../../lib/index.ts"
@@ -204,4 +208,49 @@ t.test("a host that nobody answers on", hosts, async (t) => {
   const host = await lan.host("10.77.0.1/24")
   const options = { join: { open: true }, seeds: ["tcp://10.77.0.9:4101"] }
   t.match(await hear(host, "seed-silent", options), { evidence: /10\.77\.0\.9:4101/ })
+})
+
+t.test("nobody was there to be late: NO_RESPONDERS, however long `wait` is", async (t) => {
+  await using net = await testMesh(["ann", "bob"], { clock: "virtual" })
+  const { ann, bob } = net.mesh
+  const alone = ann.request("orders.get", 1, { wait: 5000 })
+  await t.rejects(net.until(alone), { code: "NO_RESPONDERS", message: /nobody answers orders\.get.*explain/ })
+  bob.serve("orders.get", () => new Promise(() => {}))
+  await net.settle()
+  const late = ann.request("orders.get", 1, { wait: 5000 })
+  await t.rejects(net.until(late), { code: "TIMEOUT", message: "no answer to orders.get within 5000 ms" })
+})
+
+t.test("of handlers that throw the first is printed, unless somebody listens", async (t) => {
+  const lines = t.capture(console, "error")
+  await using net = await testMesh(["ann", "bob"])
+  const oops = (): never => {
+    throw new Error("oops")
+  }
+  net.mesh.bob.subscribe("x", oops)
+  net.mesh.ann.subscribe("x", oops)
+  const heard: unknown[] = []
+  net.mesh.ann.on("error", ({ subject }) => heard.push(subject))
+  await net.settle()
+  for (let i = 0; i < 3; i++) net.mesh.ann.tryPublish("x", i)
+  await net.mesh.ann.flush()
+  await until("all have thrown", () => heard.length === 3 && net.mesh.bob.stats().errors === 3)
+  t.strictSame(
+    lines().map(({ args }) => args),
+    [['earshot: error in x: oops (all: mesh.on("error"))']],
+  )
+})
+
+t.test("EARSHOT_LOG=info begins with where the member is and how it looks for others", async (t) => {
+  const code = `import { Mesh } from "./dist/lib/mesh/index.js"; await (await Mesh.join({ name: "ann", discovery: [] })).close()`
+  const run = promisify(execFile)
+  const { stderr } = await run(process.execPath, ["--input-type=module", "-e", code], {
+    cwd: fileURLToPath(new URL("../../", import.meta.url)),
+    env: { ...process.env, EARSHOT_LOG: "info", EARSHOT_NETWORK: "begins" },
+    timeout: 20_000,
+  })
+  t.match(
+    stderr,
+    /^earshot ann: joins network begins, on this host alone; listens at tcp:\/\/127\.0\.0\.1:\d+; finds others by nothing\n$/,
+  )
 })
