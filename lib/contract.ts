@@ -181,6 +181,8 @@ export interface Codec {
   receive(chunk: Uint8Array): void
   /** Where the next bytes would best go; see LinkSink. */
   room?(): Uint8Array | undefined
+  /** Asked first about messages of one frame; not about those that span chunks. */
+  skim?: Skim | undefined
   /** No more calls to the sink, from the next message on, until `resume`; chunks received meanwhile are held. */
   pause(): void
   resume(): void
@@ -190,6 +192,12 @@ export interface Codec {
   /** A frame or multipart message has begun and is not complete. */
   readonly partial: boolean
 }
+
+/**
+ * A message of one frame as it lies in the memory that it came in, `size` bytes from `from` on, before anything is made of it.
+ * True: it has been taken, and the sink doesn't get it.
+ */
+export type Skim = (bytes: Uint8Array, from: number, size: number) => boolean
 
 export interface CodecSink {
   onGreeting(greeting: Greeting): void

@@ -144,6 +144,8 @@ export class Content {
   private readonly head: Uint8Array
   private readonly headersAt: number
   private readonly headersEnd: number
+  /** Of what belongs to it in `head`. */
+  private readonly end: number
   private body: Uint8Array | undefined
   private readonly context: ContentContext
   private value: unknown = NOT_DECODED
@@ -157,6 +159,7 @@ export class Content {
     head: Uint8Array,
     headersAt: number,
     headersEnd: number,
+    end: number,
     body: Uint8Array | undefined,
     context: ContentContext,
   ) {
@@ -165,6 +168,7 @@ export class Content {
     this.head = head
     this.headersAt = headersAt
     this.headersEnd = headersEnd
+    this.end = end
     this.body = body
     this.context = context
   }
@@ -188,7 +192,7 @@ export class Content {
 
   /** The body as it travelled: a view of the memory that the message arrived in. */
   get raw(): Uint8Array {
-    return (this.body ??= part(this.head, this.headersEnd, this.head.length))
+    return (this.body ??= part(this.head, this.headersEnd, this.end))
   }
 
   /** The body, decoded; undefined where that can't be done: see `problem`. Never throws. */
@@ -231,15 +235,26 @@ export function decodeContent(
   context: ContentContext,
   front = 0,
 ): Content {
-  const count = frames.length - from
   const head = frames[from]
-  if (head === undefined || count > 2) throw malformed("it has one or two frames")
-  const end = head.length
-  const size = (head[front]! << 8) | head[front + 1]!
-  let here = front + 2 + size
+  if (head === undefined || frames.length - from > 2) throw malformed("it has one or two frames")
+  return contentIn(head, front, head.length, frames[from + 1], context)
+}
+
+/** The content in these bytes of `head`, and in a second frame, if there is one. Throws EPROTO for what is none. */
+export function contentIn(
+  head: Uint8Array,
+  from: number,
+  end: number,
+  body: Uint8Array | undefined,
+  context: ContentContext,
+): Content {
+  let here = from + 2
   // A subject, a codec and the size of the headers are in every content.
   if (here + 3 > end) throw malformed("it ends in its subject")
-  const subject = size === 0 ? "" : context.subjects.read(head, front + 2, size)
+  const size = (head[from]! << 8) | head[from + 1]!
+  here += size
+  if (here + 3 > end) throw malformed("it ends in its subject")
+  const subject = size === 0 ? "" : context.subjects.read(head, from + 2, size)
   const number = head[here++]!
   let how: PayloadCodec | string
   if (number === NAMED) {
@@ -255,9 +270,8 @@ export function decodeContent(
   const headersEnd = headersAt + ((head[here]! << 8) | head[here + 1]!)
   if (headersEnd > end) throw malformed("it ends in its headers")
   if (headersEnd > headersAt) checkHeaders(part(head, headersAt, headersEnd))
-  if (count === 2 && headersEnd < end) throw malformed("it has two bodies")
-  const body = count === 2 ? frames[from + 1] : undefined
-  return new Content(subject, how, head, headersAt, headersEnd, body, context)
+  if (body !== undefined && headersEnd < end) throw malformed("it has two bodies")
+  return new Content(subject, how, head, headersAt, headersEnd, end, body, context)
 }
 
 function readName(bytes: Uint8Array): string {

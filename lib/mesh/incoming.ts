@@ -1,7 +1,8 @@
 /** What others publish and what they want, as it comes in. */
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
-import { decodeContent } from "./content.ts"
+import { skimBriefs, type BriefReader } from "./brief.ts"
+import { contentIn, decodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import { TheirInterest } from "./interest.ts"
 import type { Member } from "./member.ts"
@@ -21,7 +22,7 @@ import {
   spelledOut,
 } from "./wire.ts"
 
-export class Incoming {
+export class Incoming implements BriefReader {
   /** Messages published by others that came here. */
   received = 0
   private readonly context: Context
@@ -34,6 +35,7 @@ export class Incoming {
   onLinked(member: Member, resumed: boolean): void {
     if (!resumed || !this.interests.has(member))
       this.interests.set(member, new TheirInterest(member, this.context.relay))
+    skimBriefs(this.context.links, this, member)
   }
 
   onForgotten(member: Member): void {
@@ -45,14 +47,28 @@ export class Incoming {
     return this.interests.get(member)
   }
 
-  /** The most frequent of all: as short as can be. */
-  onBrief(member: Member, message: Message): void {
+  /** What it publishes goes to nobody but us. */
+  keeps(member: Member): boolean {
+    return !this.context.relay.concerns(member)
+  }
+
+  /** The most frequent of all, where it lies. */
+  onBrief(member: Member, bytes: Uint8Array, from: number, size: number): void {
+    this.deliver(member, contentIn(bytes, from + BRIEF_HEAD, from + size, undefined, member.reading))
+  }
+
+  /** The same, as a message. */
+  onShort(member: Member, message: Message): void {
     const content = decodeContent(message, 0, member.reading, BRIEF_HEAD)
-    const { local, relay } = this.context
-    if (content.subject === "") throw new EarshotError("EPROTO", "a message without a subject")
-    this.received++
-    local.deliver(content, member, false)
+    this.deliver(member, content)
+    const { relay } = this.context
     if (relay.concerns(member)) relay.pass(member, content, spelledOut(message), false)
+  }
+
+  private deliver(member: Member, content: Content): void {
+    if (content.subject === "") throw nameless()
+    this.received++
+    this.context.local.deliver(content, member, false)
   }
 
   onPublish(member: Member, message: Message): void {
@@ -60,7 +76,7 @@ export class Incoming {
     const flags = head[1]!
     const content = decodeContent(message, 1, member.reading)
     const { local } = this.context
-    if (content.subject === "") throw new EarshotError("EPROTO", "a message without a subject")
+    if (content.subject === "") throw nameless()
     this.received++
     const { relay } = this.context
     if (flags & PLAIN) {
@@ -102,6 +118,10 @@ export class Incoming {
   onDigest(member: Member, message: Message): void {
     if (this.interests.get(member)?.fits(bodyOf(message)) === false) member.tell([bare(Kind.RESEND)])
   }
+}
+
+function nameless(): EarshotError {
+  return new EarshotError("EPROTO", "a message without a subject")
 }
 
 function bodyOf(message: Message): Uint8Array {

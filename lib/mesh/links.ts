@@ -2,6 +2,7 @@
  * One live link to each member: who is there, who came, who went. Connections come from two sockets without a user
  * (ends.ts), pass the door (doors.ts), and become the link of a member; what travels on it goes to the owner.
  */
+import { sizeOf } from "../bytes.ts"
 import type { Clock } from "../clock.ts"
 import type { Connection } from "../connection.ts"
 import type { Message, Place } from "../contract.ts"
@@ -34,12 +35,10 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   private readonly doors: Doors
   readonly roll: Roll = new Roll()
   private readonly lost: Lost
-  private readonly thanks: Thanks
+  readonly thanks: Thanks
   private readonly clock: Clock
   private readonly parting: Parting
-  private lastPipe: Pipe | undefined
-  private lastMember: Member | undefined
-  private closed = false
+  closed = false
 
   constructor(clock: Clock, transports: Transports, owner: LinksOwner, settings: EndSettings) {
     this.clock = clock
@@ -147,17 +146,15 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   onMessage(pipe: Pipe, message: Message): void {
-    const member = pipe === this.lastPipe ? this.lastMember : this.roll.get(pipe)
+    const member = this.roll.get(pipe)
     if (member === undefined) {
       this.doors.receive(pipe, message)
       return
     }
-    this.lastPipe = pipe
-    this.lastMember = member
     if (this.closed) return this.parting.hear(member, message)
     const head = message[0]!
     const kind = head[0]!
-    if (counted(kind)) this.thanks.took(member, message)
+    if (counted(kind)) this.thanks.took(member, sizeOf(message))
     try {
       if (head.length < 2) throw new EarshotError("EPROTO", "a mesh message without a head")
       if (hasStrangeFlags(head)) this.owner.onUnknown(1)
@@ -175,7 +172,6 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   onPipeEnd(pipe: Pipe, unsent: readonly Message[]): void {
-    if (this.lastPipe === pipe) this.lastPipe = this.lastMember = undefined
     this.doors.end(pipe)
     const member = this.roll.get(pipe)
     this.roll.strike(pipe)
@@ -244,7 +240,6 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
     member.begin(pipe, pipe.dialled, peer)
     this.roll.enter(pipe, member, old)
     if (old !== undefined) {
-      if (this.lastPipe === old) this.lastPipe = undefined
       old.close(new EarshotError("ECANCELED", "a newer link took its place"))
     }
     if (pipe.dialled) this.reach.over(pipe.owner, "linked", pipe.address)

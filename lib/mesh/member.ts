@@ -161,12 +161,12 @@ export class Member implements MemberInfo {
   }
 
   /** A counted message came. True: `sayTaken` is due within 50 ms from now. */
-  take(message: Message): boolean {
+  take(size: number): boolean {
     // Said of those before it: this one may yet be given back, and that has to be said first.
     if (this.replays && (this.taken - this.said >= TAKEN_EVERY || this.unsaid >= TAKEN_BYTES)) this.sayTaken()
     this.taken++
     if (!this.replays) return false
-    this.unsaid += sizeOf(message)
+    this.unsaid += size
     return this.owes ? false : (this.owes = true)
   }
 

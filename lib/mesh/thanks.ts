@@ -1,6 +1,5 @@
 /** Says what was taken: with the next thing at hand, at the latest after 50 ms, or after so many messages (member.ts). */
 import type { Clock, Timer } from "../clock.ts"
-import type { Message } from "../contract.ts"
 import type { Member } from "./member.ts"
 
 const LATEST = 50
@@ -14,9 +13,9 @@ export class Thanks {
     this.clock = clock
   }
 
-  /** A counted message came from it. */
-  took(member: Member, message: Message): void {
-    if (!member.take(message)) return
+  /** A counted message of `size` bytes came from it. */
+  took(member: Member, size: number): void {
+    if (!member.take(size)) return
     this.owed.add(member)
     this.timer ??= this.clock.timeout(this.settle, LATEST)
   }

@@ -3,7 +3,7 @@
  * that spans chunks is gathered in memory of its own, which grows with what has arrived and never with what is claimed.
  */
 import { EMPTY, View, allocate } from "../bytes.ts"
-import type { Message } from "../contract.ts"
+import type { Message, Skim } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { COMMAND, LONG, MORE } from "./encoder.ts"
 import { checkCommand, checkFrame, tellCommand, type DecoderLimits, type DecoderSink } from "./limits.ts"
@@ -19,6 +19,7 @@ const AT_ONCE = 1_048_576
 
 export class Decoder {
   paused = false
+  skim: Skim | undefined = undefined
   private readonly sink: DecoderSink
   private readonly limits: DecoderLimits
   /** A frame's head that spans chunks. */
@@ -32,7 +33,7 @@ export class Decoder {
   /** The frames so far of a multipart message. */
   private parts: Message | undefined
   private partsSize = 0
-  /** Chunks that wait for `resume`: those from `heldFirst` on, that one from `heldAt` on. */
+  /** Chunks that are not decoded yet: those from `heldFirst` on, that one from `heldAt` on. */
   private held: Uint8Array[] = []
   private heldFirst = 0
   private heldAt = 0
@@ -49,23 +50,14 @@ export class Decoder {
   }
 
   receive(chunk: Uint8Array): void {
-    if (this.paused || this.decoding) {
-      this.held.push(chunk)
-      return
-    }
-    this.decoding = true
-    try {
-      this.hold(chunk, this.decode(chunk, 0))
-      this.decodeHeld()
-    } finally {
-      this.decoding = false
-    }
+    this.held.push(chunk)
+    if (!this.paused) this.resume()
   }
 
   resume(): void {
     this.paused = false
     // Inside a sink's call the loop that made it goes on by itself.
-    if (this.decoding || this.held.length === 0) return
+    if (this.decoding) return
     this.decoding = true
     try {
       this.decodeHeld()
@@ -84,12 +76,6 @@ export class Decoder {
     const { body, bodyAt } = this
     if (body === undefined || this.paused || this.held.length > 0) return undefined
     return new View(body.buffer, body.byteOffset + bodyAt, body.length - bodyAt)
-  }
-
-  private hold(chunk: Uint8Array, at: number): void {
-    if (at >= chunk.length) return
-    this.held.unshift(chunk)
-    this.heldAt = at
   }
 
   private decodeHeld(): void {
@@ -134,9 +120,11 @@ export class Decoder {
         this.begin(flags, size, chunk, start)
         return end
       }
-      const frame = size === 0 ? EMPTY : new View(buffer, byteOffset + start, size)
       // The common case first: a message of one frame.
-      if ((flags & ~LONG) === 0 && this.parts === undefined) sink.onMessage([frame], size)
+      const whole = (flags & ~LONG) === 0 && this.parts === undefined
+      if (whole && this.skim?.(chunk, start, size) === true) continue
+      const frame = size === 0 ? EMPTY : new View(buffer, byteOffset + start, size)
+      if (whole) sink.onMessage([frame], size)
       else this.complete(flags, frame)
     }
     if (!this.paused && at < end) {

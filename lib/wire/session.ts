@@ -77,7 +77,7 @@ export class Session implements LinkSink {
   ignoredCommands = 0
   private readonly owner: SessionOwner
   private readonly options: SessionOptions
-  private readonly codec: Codec
+  readonly codec: Codec
   /** The codec's: no message before the handshake is done. */
   private readonly limits: DecoderLimits
   private readonly handshake: Handshake

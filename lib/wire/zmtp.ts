@@ -1,5 +1,5 @@
 /** ZMTP 3.0 and 3.1 over a byte stream (RFC 23, RFC 37): a greeting, then frames. */
-import type { Codec, CodecSink, Message } from "../contract.ts"
+import type { Codec, CodecSink, Message, Skim } from "../contract.ts"
 import { asFrame } from "../bytes.ts"
 import { Decoder, type DecoderLimits } from "./decoder.ts"
 import { COMMAND, Encoder, commandBody, subscriptionMessage } from "./encoder.ts"
@@ -49,6 +49,10 @@ export class ZmtpCodec extends Encoder implements Codec {
     for (const chunk of this.flush()) decoder.receive(chunk)
     this.forget()
     return messages
+  }
+
+  set skim(skim: Skim | undefined) {
+    this.decoder.skim = skim
   }
 
   room(): Uint8Array | undefined {

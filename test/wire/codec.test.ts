@@ -472,6 +472,34 @@ t.test("pausing and resuming within a sink's call changes nothing", async (t) =>
   t.strictSame(told, [...expected, { message: [utf8("behind").toString("hex")] }])
 })
 
+t.test(
+  "skim is asked about messages of one frame that lie in one chunk, where they lie, and about nothing else",
+  async (t) => {
+    const { codec, told } = reader()
+    const asked: string[] = []
+    codec.skim = (bytes, from, size) => {
+      const text = Buffer.from(bytes.subarray(from, from + size)).toString()
+      asked.push(text)
+      if (text === "halt") codec.pause()
+      return text !== "left"
+    }
+    const parts = Buffer.concat([frame(1, utf8("a")), frame(0, utf8("b"))])
+    codec.receive(Buffer.concat([frame(0, utf8("one")), parts, command("PING", "00 00"), frame(0, utf8("left"))]))
+    const split = frame(0, utf8("split"))
+    codec.receive(Buffer.concat([frame(0, utf8("halt")), frame(0, utf8("late")), split.subarray(0, 4)]))
+    t.strictSame(asked, ["one", "left", "halt"])
+    codec.resume()
+    codec.receive(split.subarray(4))
+    codec.receive(frame(0, utf8("long".repeat(100))))
+    t.strictSame(asked, ["one", "left", "halt", "late", "long".repeat(100)])
+    const hex = (text: string): string => hexOf(utf8(text))
+    t.strictSame(
+      told.map((each) => ("message" in each ? each.message : each.command)),
+      [[hex("a"), hex("b")], "PING", [hex("left")], [hex("split")]],
+    )
+  },
+)
+
 t.test("takeBack gives what was encoded and not flushed, and forgets it", async (t) => {
   for (const minor of [1, 0]) {
     const { codec } = reader(minor)
