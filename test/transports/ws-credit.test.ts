@@ -1,8 +1,9 @@
 // What a listener sends to a receiver that grants credit, as pages do: no more than was granted, in few messages, and in
-// small ones while that receiver may not know us yet.
+// small ones while that receiver may not know us yet, or is slow.
 import { once } from "node:events"
 import t from "tap"
 import { WebSocket } from "ws"
+import { systemClock } from "../../lib/clock.ts"
 import { EARSHOT, grant, MAX_SENT, MAX_TAKEN_EARLY } from "../../transports/websocket/stream.ts"
 import { webSockets } from "../../transports/ws.ts"
 import { until, within } from "../support/sockets.ts"
@@ -13,7 +14,9 @@ const CHUNKS = [9, 65_536, 9, 300_000, 0, 1, 200_000, 9, 70_000].map((size, i) =
 const ALL = Buffer.concat(CHUNKS)
 
 t.test("credit", async (t) => {
-  const bench = new Bench(webSockets("ws"))
+  let now = 0
+  const clock = { ...systemClock, now: () => now }
+  const bench = new Bench(webSockets("ws"), undefined, { clock })
   t.teardown(() => bench.dispose())
   const { address } = await bench.listen("127.0.0.1:*")
   const page = new WebSocket(`ws://${address}`, [EARSHOT], { perMessageDeflate: false })
@@ -58,6 +61,16 @@ t.test("credit", async (t) => {
   )
   t.ok(Buffer.concat(messages).equals(ALL.subarray(150_000)), "in order")
   await end.sink.until("a drain", () => end.sink.drains === 1)
+
+  // A page hears nothing of a message that is not complete, and draws its conclusions.
+  now += 5000
+  messages.length = 0
+  alive = 0
+  page.send(grant(150_000))
+  await until("it, which is a sign of life", () => alive > 0)
+  end.write(Buffer.alloc(300_000))
+  await upTo(300_000)
+  t.equal(Math.max(...messages.map(({ length }) => length)), MAX_TAKEN_EARLY, "small ones to one that reads slowly")
 })
 
 t.test("who grants no credit gets small enough messages, too, and TCP alone pushes back", async (t) => {

@@ -5,6 +5,11 @@ import { EARLY, MAX_SENT, MAX_TAKEN_EARLY, pieces, readGrant } from "./stream.ts
 
 /** Of a text message that may be a grant. */
 const MAX_GRANT = 16
+/**
+ * ms from one grant to the next within which a receiver counts as swift. A page hears of a message only when it is
+ * complete, and gives up a server that it has not heard for 20 s: to one at the end of a slow line large ones are silence.
+ */
+const SWIFT = 1000
 
 export class StreamLink extends WireLink {
   readonly protocol = "zmtp"
@@ -13,6 +18,9 @@ export class StreamLink extends WireLink {
   private queue: Uint8Array[] = []
   /** Bytes sent since there is credit. */
   private spent = 0
+  /** When the last grant came, and whether it came soon after the one before. */
+  private grantedAt = -Infinity
+  private swift = false
 
   ping(): void {
     this.ask()
@@ -44,15 +52,22 @@ export class StreamLink extends WireLink {
     const bytes = text.length > MAX_GRANT ? undefined : readGrant(Buffer.from(text).toString("latin1"))
     if (bytes === undefined) throw new EarshotError("EPROTO", "a text message that is no credit")
     this.credit = (this.credit ?? 0) + bytes
+    const now = this.clock.now()
+    this.swift = now - this.grantedAt < SWIFT
+    this.grantedAt = now
     if (this.backlog === 0) return
     this.spend()
     this.onBacklog()
   }
 
-  /** As few messages as may be: each costs a browser, and only those grant, more than copying its bytes costs us. */
+  /**
+   * As few messages as may be: each costs a browser, and only those grant, more than copying its bytes costs us. Small ones
+   * to one that may not know us yet, or is slow.
+   */
   private spend(): void {
     while (this.backlog > 0 && this.credit! > 0) {
-      const size = Math.min(this.backlog, this.credit!, this.spent < EARLY ? MAX_TAKEN_EARLY : MAX_SENT)
+      const most = this.swift && this.spent >= EARLY ? MAX_SENT : MAX_TAKEN_EARLY
+      const size = Math.min(this.backlog, this.credit!, most)
       const parts = this.shift(size)
       this.spent += size
       this.credit! -= size
