@@ -95,7 +95,7 @@ export class Acceptor {
       if (this.clock.now() - half.since < OLD) return false
       this.halfOpen.delete(session)
       this.owner.onRefused()
-      session.end(new EarshotError("LIMIT", "closed for a newer connection: its handshake took too long"))
+      session.end(new EarshotError("LIMIT", "its handshake took too long, and others wait"))
       return true
     }
     return false

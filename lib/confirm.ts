@@ -66,7 +66,7 @@ function answered(core: Core, pipe: Pipe): Promise<void> {
 function within(core: Core, promise: Promise<void>, endpoint: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = core.clock.timeout(
-      () => reject(new EarshotError("TIMEOUT", `no handshake with ${endpoint} within ${LIMIT} ms`)),
+      () => reject(new EarshotError("TIMEOUT", `no handshake with ${endpoint} within ${LIMIT} ms`, core.trouble)),
       LIMIT,
     )
     promise.finally(() => timer.cancel()).then(resolve, reject)

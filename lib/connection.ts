@@ -82,6 +82,7 @@ export class Connection implements PipeOwner {
     this.token = undefined
     this.dialer.succeeded()
     this.settled = true
+    this.core.trouble = undefined
     this.resolveFirst()
   }
 
@@ -119,8 +120,9 @@ export class Connection implements PipeOwner {
   }
 
   onRetry(interval: number, error: EarshotError | undefined): void {
-    if (error !== undefined) this.core.emit("connect:delay", { address: this.endpoint, error })
-    this.core.emit("connect:retry", { address: this.endpoint, interval: Math.round(interval), error })
+    const { core, endpoint: address } = this
+    if (error !== undefined) core.emit("connect:delay", { address, error: (core.trouble = error) })
+    core.emit("connect:retry", { address, interval: Math.round(interval), error })
   }
 
   onGiveUp(error: EarshotError): void {

@@ -67,6 +67,8 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   readonly bindings: Set<Binding> = new Set()
   closed = false
   lastEndpoint: string | null = null
+  /** Why the last attempt to connect failed; undefined once one has not. The cause of a TIMEOUT. */
+  trouble: EarshotError | undefined
   refusedHandshakes = 0
   readonly refusedConnections: { [cause: string]: number } = {}
   /** The counters of pipes that are gone. */

@@ -86,7 +86,10 @@ export function inFlight(
     }
     const timer =
       timeout >= 0
-        ? core.clock.timeout(() => fail(new EarshotError("TIMEOUT", `no reply within ${timeout} ms`)), timeout)
+        ? core.clock.timeout(
+            () => fail(new EarshotError("TIMEOUT", `no reply within ${timeout} ms`, core.trouble)),
+            timeout,
+          )
         : undefined
     signal?.addEventListener("abort", abort)
     core.watchers.add(look)

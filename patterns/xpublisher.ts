@@ -69,8 +69,7 @@ class XPublisherPattern implements Pattern {
   /** The user's own subscription for the last peer, with `manual`. */
   manual(topic: Uint8Array, subscribe: boolean): void {
     if (!this.settings.manual) throw new EarshotError("EINVAL", "only with the option manual")
-    if (this.last === undefined)
-      throw new EarshotError("EHOSTUNREACH", "the peer whose message was received last is gone, or none was received")
+    if (this.last === undefined) throw new EarshotError("EHOSTUNREACH", "no message was received, or its peer is gone")
     this.told(subscribe ? this.fanout.subscribe(this.last, topic) : this.fanout.cancel(this.last, topic), subscribe)
   }
 

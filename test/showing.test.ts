@@ -1,7 +1,8 @@
-// What people see of an object that they print, or send on as JSON: its facts, in a few lines, and never what stands behind it.
+// What people see of an object that they print, or send on as JSON: its facts, in a few lines, and never what stands behind it;
+// and of an error what caused it.
 import { inspect } from "node:util"
 import t from "tap"
-import { Pull, Push } from "../lib/index.ts"
+import { Pull, Push, Reply, Request } from "../lib/index.ts"
 import { testMesh } from "../lib/mesh/testing.ts"
 
 /** Both ways to look at it, and the facts as JSON has them. */
@@ -76,4 +77,21 @@ t.test("a socket and its peers", async (t) => {
   t.match(peer.facts, { type: "PUSH", online: true, queued: 0, waiting: 0 })
   t.notOk("session" in peer.facts, "not its connection")
   await Promise.all([push.close(), pull.close()])
+})
+
+t.test("who waited in vain for a reply learns why nobody was connected", async (t) => {
+  const pull = new Pull()
+  await pull.bind("tcp://127.0.0.1:*")
+  const wrong = new Request({ linger: 0 })
+  void wrong.connect(pull.lastEndpoint!)
+  const unfit = { code: "REFUSED", message: /a REQ does not fit: only PUSH/ }
+  await t.rejects(wrong.request("x", { timeout: 500 }), { code: "TIMEOUT", cause: unfit })
+
+  const reply = new Reply()
+  await reply.bind("tcp://127.0.0.1:*")
+  const right = new Request()
+  void right.connect(reply.lastEndpoint!)
+  const error = await right.request("x", { timeout: 500 }).catch((error: unknown) => error)
+  t.match(error, { code: "TIMEOUT", cause: undefined }, "nothing was wrong with the connection")
+  await Promise.all([wrong, right, reply, pull].map((socket) => socket.close()))
 })

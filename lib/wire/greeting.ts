@@ -44,7 +44,7 @@ export class GreetingReader {
     let mechanism = ""
     for (let i = 12; i < end; i++) mechanism += String.fromCharCode(this.bytes[i]!)
     for (let i = end; i < 32; i++)
-      if (this.bytes[i] !== 0) throw new EarshotError("EPROTO", "a greeting with a malformed mechanism name")
+      if (this.bytes[i] !== 0) throw new EarshotError("EPROTO", "a malformed mechanism name")
     return {
       major: this.bytes[10]!,
       // Majors after 3 are treated as 3.1, as libzmq does.

@@ -117,7 +117,7 @@ export class Heartbeat {
       // A PING behind a message that takes long to leave can't be answered yet.
       if (link.unconfirmed < unconfirmed) return this.doubt(ms)
       this.stop()
-      link.dead(new EarshotError("ETIMEDOUT", `nothing heard within ${ms} ms after the connection was in doubt`))
+      link.dead(new EarshotError("ETIMEDOUT", `nothing heard for ${ms} ms, being asked`))
     }
     link.ping(this.options.timeToLive)
   }

@@ -329,7 +329,7 @@ export class Session implements LinkSink {
   }
 
   private pinged(body: Uint8Array): void {
-    if (body.length < 2) throw new EarshotError("EPROTO", "a PING without its two bytes of time-to-live")
+    if (body.length < 2) throw new EarshotError("EPROTO", "a PING without time-to-live")
     this.heartbeat?.ask((body[0]! * 256 + body[1]!) * 100)
     // A peer that asks and never reads would have us gather answers without end.
     if (this.blocked && this.codec.pending > COMMAND_BACKLOG) this.ignoredCommands++
