@@ -43,7 +43,6 @@ const LASTING: ReadonlySet<ErrorCode> = new Set([
 export class Dialer {
   private readonly options: DialerOptions
   private readonly owner: DialerOwner
-  private readonly backoff: Backoff
   private attempt: AbortController | undefined
   private timer: Timer | undefined
   private stopped = false
@@ -51,7 +50,6 @@ export class Dialer {
   constructor(options: DialerOptions, owner: DialerOwner) {
     this.options = options
     this.owner = owner
-    this.backoff = options.backoff
   }
 
   dial(): void {
@@ -86,7 +84,7 @@ export class Dialer {
 
   /** The handshake is done: the next failure is a first one. */
   succeeded(): void {
-    this.backoff.reset()
+    this.options.backoff.reset()
   }
 
   /** The session on the last link is over. */
@@ -94,9 +92,10 @@ export class Dialer {
     this.retry(error)
   }
 
-  /** Dials now, if it waits to. */
+  /** Dials now, if it waits to. Should an attempt that began before fail, the wait behind it is the shortest. */
   nudge(): void {
-    if (this.timer === undefined || this.stopped) return
+    if (this.timer === undefined) return this.options.backoff.reset()
+    if (this.stopped) return
     this.timer.cancel()
     this.dial()
   }
@@ -113,7 +112,7 @@ export class Dialer {
       this.stopped = true
       return this.owner.onGiveUp(error ?? new EarshotError("ECONNRESET", "the peer closed the connection"))
     }
-    const interval = this.backoff.next(error !== undefined && LASTING.has(error.code))
+    const interval = this.options.backoff.next(error !== undefined && LASTING.has(error.code))
     this.owner.onRetry(interval, error)
     // oxlint-disable-next-line typescript/no-unnecessary-condition -- a listener of the owner's event may have stopped us
     if (!this.stopped) this.timer = this.options.clock.timeout(() => this.dial(), interval)

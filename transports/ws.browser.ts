@@ -14,7 +14,7 @@ const DIAL = 5000
 /** A WebSocket address as an endpoint: `socket.connect(ws({ url: "wss://device.example/earshot" }))`. Throws EINVAL. */
 export function ws({ url }: { readonly url: string | URL }): Place {
   const [, scheme = "", address = ""] = /^(wss?):\/\/(.*)$/i.exec(String(url)) ?? []
-  if (address === "") throw new EarshotError("EINVAL", `not a WebSocket address: ${String(url)}`)
+  if (address === "") throw new EarshotError("EINVAL", `bad address for ws: ${String(url)}`)
   const transport = webSockets(scheme.toLowerCase() as "ws" | "wss")
   return { transport, address: transport.check(address, "connect") }
 }

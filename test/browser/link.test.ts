@@ -604,6 +604,14 @@ t.test("a socket waits up to 5 s between attempts, and not at all when the netwo
     waits.some(({ interval }) => interval > 2500),
     "it does wait",
   )
+  // An attempt hangs since before the network was back: it is given up in time, and then it is as if nothing had been.
+  await clock.settle()
+  const made = FakeSocket.made.length
+  event("online")
+  t.equal(FakeSocket.made.length, made)
+  await clock.advance(5000)
+  t.equal(waits.at(-1)!.error?.code, "ETIMEDOUT")
+  t.ok(waits.at(-1)!.interval <= 250, `${waits.at(-1)!.interval} ms`)
   pull.linger = 0
   await clock.until(pull.close())
   t.equal(clock.timers, 0)
