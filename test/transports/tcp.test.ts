@@ -390,3 +390,25 @@ t.test("several addresses race, each with a head start", async (t) => {
   t.equal(await aborted.catch((error: unknown) => error), reason)
   t.equal(clock.timers, 0)
 })
+
+t.test("who is slow with what comes shares the process: after each chunk others have their turn", async (t) => {
+  const made = bench(t)
+  const { address } = await made.listen("127.0.0.1:*")
+  const [near, far] = await made.pair(address)
+  const SIZE = 8 * 1024 * 1024
+  far.sink.onChunk = () => {
+    const end = performance.now() + 20
+    while (performance.now() < end);
+  }
+  // Much of it is there before the first read.
+  far.link.pause()
+  for (let sent = 0; sent < SIZE; sent += 65_536) near.link.write([new Uint8Array(65_536)])
+  far.link.resume()
+  let [most, before] = [0, 0]
+  while (before < SIZE) {
+    await turns(1)
+    most = Math.max(most, far.sink.bytes - before)
+    before = far.sink.bytes
+  }
+  t.ok(most <= 131_072, `at most ${most} bytes in one turn`)
+})
