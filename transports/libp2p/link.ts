@@ -10,6 +10,7 @@ import { asFrame } from "../../lib/bytes.ts"
 import type { Clock, Timer } from "../../lib/clock.ts"
 import type { Link, LinkSink } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
+import { Incoming } from "./incoming.ts"
 import { Outgoing } from "./outgoing.ts"
 import type { Libp2pStream } from "./node.ts"
 import type { Window } from "./window.ts"
@@ -45,13 +46,15 @@ export class StreamLink implements Link {
   private readonly onGone: () => void
   private sink: LinkSink | undefined
   /** What came while the session did not read. */
-  private held: Uint8Array[] = []
+  private readonly held = new Incoming()
   private paused = false
   private flowing = false
   /** `stream.resume` is running: it hands over what it has, and a pause from inside that would not last. */
   private resuming = false
-  /** Where it has one: it reports each frame that it hands over to the sender, as room in it, unless it has paused meanwhile. */
+  /** Where it has one it is what lets the sender wait, while what comes is kept here; else the stream pauses, and keeps it. */
   private readonly window: Window | undefined
+  /** What has come in this turn will be reported. */
+  private reporting = false
   /** A write returned false, and `onDrain` is due. */
   private blocked = false
   /** `close` or `destroy` was called: no more `onData`. */
@@ -87,7 +90,7 @@ export class StreamLink implements Link {
     this.outgoing = new Outgoing(stream)
     this.window = window
     stream.maxReadBufferLength = Math.max(stream.maxReadBufferLength, MAX_UNREAD)
-    // With no listener Yamux lets a stream's buffer fill to its limit; paused, it lets the sender wait.
+    // With no listener a stream's buffer fills to its limit; paused, the sender waits.
     this.hold()
     stream.addEventListener("message", ({ data }: { data: Uint8Array | Iterable<Uint8Array> }) => this.onMessage(data))
     // Behind the stream's own, which sends in a microtask what waits in it.
@@ -157,25 +160,31 @@ export class StreamLink implements Link {
 
   private onMessage(data: Uint8Array | Iterable<Uint8Array>): void {
     if (this.deaf) return this.discard()
-    for (const chunk of data instanceof Uint8Array ? [data] : data) this.held.push(asFrame(chunk))
-    this.deliver()
+    if (data instanceof Uint8Array) this.take(data)
+    else for (const chunk of data) this.take(chunk)
     this.settle()
     // Once for all that comes in this turn, and behind what is answered: a report costs as much as a message.
-    if (this.window === undefined || this.paused || this.resuming) return
+    if (this.window === undefined || this.paused || this.reporting) return
+    this.reporting = true
     this.hold()
     this.clock.immediate(this.flow)
+  }
+
+  private take(chunk: Uint8Array): void {
+    if (this.deaf) return
+    if (this.flowing && !this.paused && this.held.empty) this.sink!.onData(asFrame(chunk))
+    else this.held.add(chunk)
   }
 
   /** What came, in order, for as long as the sink wants it. */
   private deliver(): void {
     const { held } = this
-    let next = 0
-    while (next < held.length && this.flowing && !this.paused && !this.deaf) this.sink!.onData(held[next++]!)
-    if (this.held === held) this.held = next === held.length ? [] : held.slice(next)
+    while (this.flowing && !this.paused && !this.deaf && !held.empty) this.sink!.onData(held.take()!)
   }
 
   /** Reads again, in a turn of its own: a stream that resumes hands over what it has at once. */
   private readonly flow = (): void => {
+    this.reporting = false
     if (this.paused && !this.gone) return
     this.flowing = this.sink !== undefined
     if (this.gone) this.paused = false
@@ -187,12 +196,15 @@ export class StreamLink implements Link {
   }
 
   private hold(): void {
-    if (!this.resuming) attempt(() => this.stream.pause())
+    const { window } = this
+    if (window !== undefined) attempt(() => window.shut())
+    else if (!this.resuming) attempt(() => this.stream.pause())
   }
 
   private release(): void {
+    const { window } = this
+    if (window !== undefined) return attempt(() => window.open())
     this.resuming = true
-    this.window?.fit()
     attempt(() => this.stream.resume())
     this.resuming = false
     if (this.paused) this.hold()
@@ -230,7 +242,7 @@ export class StreamLink implements Link {
   /** Reports the end once there is one, and nothing in front of it. */
   private readonly settle = (): void => {
     if (this.reported || this.sink === undefined || !(this.peerEnded || this.gone || this.destroyed)) return
-    if (!this.deaf && (!this.flowing || this.held.length > 0 || this.unread)) return
+    if (!this.deaf && (!this.flowing || !this.held.empty || this.unread)) return
     this.reported = true
     this.lost ??= this.unconfirmed
     this.silence()
@@ -249,7 +261,7 @@ export class StreamLink implements Link {
   private silence(): void {
     this.deaf = true
     this.paused = false
-    this.held = []
+    this.held.clear()
   }
 
   private end(): void {

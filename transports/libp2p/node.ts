@@ -48,6 +48,9 @@ export interface Libp2pStream {
   maxStreamWindowSize?: number
   /** The same: ms to the other side and back, -1 while that is not known. */
   getRTT?(): number
+  /** The same: no reports of room in the window, until `sendResume`. Events go on. */
+  sendPause?(): void
+  sendResume?(): void
   /** False: taken, and no more until `drain`. Throws where nothing can be written any more. */
   send(bytes: Uint8Array): boolean
   /** Ends writing behind what was sent; resolves when that has left. */

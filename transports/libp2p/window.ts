@@ -30,8 +30,19 @@ export class Window {
     this.fit()
   }
 
-  /** To be called before the stream reports what has been read, since streams come and go. */
-  fit(): void {
+  /** No reports until `open`: the sender stops when the window is full. What is under way still comes. */
+  shut(): void {
+    if (this.stream.remoteWriteStatus !== "closed") this.stream.sendPause!()
+  }
+
+  /** Reports what has come meanwhile. */
+  open(): void {
+    // Streams come and go.
+    this.fit()
+    if (this.stream.remoteWriteStatus !== "closed") this.stream.sendResume!()
+  }
+
+  private fit(): void {
     const share = Math.floor(MOST / Math.max(1, this.connection.streams.length))
     this.stream.maxStreamWindowSize = Math.min(this.most, Math.max(LEAST, share, this.distance))
   }
@@ -45,5 +56,6 @@ export class Window {
 
 /** Undefined for other muxers, which have windows of their own. */
 export function windowOf(stream: Libp2pStream, connection: Libp2pConnection): Window | undefined {
-  return stream.maxStreamWindowSize === undefined ? undefined : new Window(stream, connection)
+  const whole = "maxStreamWindowSize" in stream && "sendPause" in stream && "sendResume" in stream
+  return whole ? new Window(stream, connection) : undefined
 }
