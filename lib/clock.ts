@@ -21,12 +21,15 @@ export interface Clock {
   microtask(callback: () => void): void
   /** 0 <= x < 1 */
   random(): number
+  /** So many bytes, fit for ids and keys. */
   randomBytes(length: number): Uint8Array
   /** Keeps the process alive until `release` has been called as often. */
   hold(): void
+  /** Takes back one `hold`. */
   release(): void
 }
 
+/** What `timeout` gives. */
 export interface Timer {
   /** Idempotent; harmless after the call back. */
   cancel(): void

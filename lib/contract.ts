@@ -48,6 +48,7 @@ export interface TransportOptions {
   readonly maxMessageSize?: number
 }
 
+/** A way to make links: `tcp`, `ws`, one of your own. Given to sockets by `transports.register`, or in a `Place`. */
 export interface Transport {
   /** The part of an endpoint before `://`. */
   readonly scheme: string
@@ -77,10 +78,13 @@ export interface Transport {
 
 /** An endpoint that no string can tell: with a transport of its own. Made by that transport's function, as `ws({ server })`. */
 export interface Place {
+  /** Which listens or connects there. */
   readonly transport: Transport
+  /** What that understands, without a scheme. */
   readonly address: string
 }
 
+/** What a transport has bound. */
 export interface Listener {
   /** The address as bound, without the scheme: ports and wildcards resolved. */
   readonly address: string
@@ -132,6 +136,7 @@ export interface Link {
   destroy(error?: Error): void
 }
 
+/** Whom a link tells what happens: bytes, room to write again, its end. */
 export interface LinkSink {
   onData(chunk: Uint8Array): void
   /**

@@ -14,7 +14,9 @@ import { signalOf, Waiters, type WaitOptions } from "./waiters.ts"
 
 /** A message and who sent it. */
 export interface Received {
+  /** Its frames. */
   readonly message: Frame[]
+  /** Who sent it: live, also when it is gone. */
   readonly peer: PeerInfo
 }
 
@@ -22,6 +24,7 @@ export interface Received {
 const MESSAGE_COST = 256
 const PART_COST = 128
 
+/** What `onmessage` is: called with every message and who sent it. What it returns is not waited for; what it throws is uncaught. */
 export type MessageHandler = (message: Frame[], peer: PeerInfo) => unknown
 
 export class Inbox {

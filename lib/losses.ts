@@ -10,7 +10,9 @@ const QUIET = 100
 
 /** Messages and their bytes. */
 export interface Tally {
+  /** Messages. */
   count: number
+  /** Bytes of all their frames. */
   bytes: number
 }
 

@@ -63,6 +63,7 @@ export interface SocketOptions {
 
 /** Why `auth` is asked: a first connection, another one, or because the last token was refused. */
 export interface AuthAttempt {
+  /** The first attempt, one after a loss, or once more at once because the last token was refused. */
   readonly reason: "connect" | "reconnect" | "refused"
   /** The endpoint to be connected to. */
   readonly address: string
@@ -76,8 +77,11 @@ export interface AuthRequest {
   readonly token: string | undefined
   /** Where it comes from, as an endpoint. */
   readonly remote: string
+  /** Undefined for a peer that does not say (bare ZWS 2.0). */
   readonly type: SocketType | undefined
+  /** As announced; empty: none. */
   readonly routingId: Uint8Array
+  /** The properties it announced, by name; the token is not among them. */
   readonly metadata: Metadata
   /** Who the transport has proven it to be: over `libp2p`, its peer id. It is `peer.userId`, unless the verdict says otherwise. */
   readonly userId: string | undefined
@@ -86,6 +90,7 @@ export interface AuthRequest {
 }
 /** Who it is: `peer.userId` from then on. */
 export interface AuthVerdict {
+  /** As `peer.userId`. Default: whom the transport has proven it to be. */
   readonly userId?: string | undefined
 }
 /** Option `authenticate`. */

@@ -19,10 +19,11 @@ export interface VirtualClock extends Clock {
   readonly timers: number
 }
 
+/** What `virtualClock` takes. */
 export interface VirtualClockOptions {
   /** What its chance begins with: the same seed, the same run. Default 1. */
   readonly seed?: number
-  /** What `now()` begins with: not 0, which is too easily taken for "never". */
+  /** What `now()` begins with: not 0, which is too easily taken for "never". Default 1,000. */
   readonly start?: number
   /** What `wall()` begins with. Default 1 January 2030. */
   readonly wall?: number

@@ -1,6 +1,6 @@
 // The public API's types, as users' projects see them: the built declarations, installed in a folder of their own and
 // compiled with and without Node's types. The fixtures' expected errors are errors when they fail to appear.
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -81,4 +81,19 @@ t.test("a project without", async (t) => {
 t.test("the harness tells a wrong type from a right one", async (t) => {
   t.not(problems(plain, ["node.ts"], inBrowser).length, 0)
   t.not(problems(node, ["plain.ts"], inNode).length, 0)
+})
+
+t.test("every name that an entry of the package exports says what it is", async (t) => {
+  const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    exports: Record<string, string | { readonly types: string }>
+  }
+  const entries = Object.values(exports).flatMap((entry) => (typeof entry === "string" ? [] : join(root, entry.types)))
+  t.ok(entries.length >= 10, `${entries.length} entries`)
+  const program = ts.createProgram(entries, inNode)
+  const checker = program.getTypeChecker()
+  for (const entry of entries)
+    for (const name of checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!)) {
+      const symbol = name.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(name) : name
+      t.not(symbol.getDocumentationComment(checker).length, 0, `${entry.slice(root.length)}: ${name.name}`)
+    }
 })

@@ -35,8 +35,11 @@ export interface RequestCallOptions {
 
 /** One answer of `requestMany`. */
 export interface Reply<Data = any> {
+  /** What the handler returned. */
   readonly data: Data
+  /** Names and values that came with it. */
   readonly headers: Headers
+  /** Who answered. */
   readonly from: MemberInfo
 }
 
@@ -76,6 +79,7 @@ export const DEFAULT_TIMEOUT = 5000
 
 /** Requests made here, and what came of them; the rest is under way. */
 export interface RequestTallies {
+  /** By `request` and `requestMany`. */
   asked: number
   /** A reply came; of `requestMany`, at least one. */
   answered: number

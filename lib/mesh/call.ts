@@ -12,9 +12,13 @@ import { checkAsked, checkPublished } from "./reserved.ts"
 
 /** A request that is being answered, as `serve` hands it over. */
 export interface Call {
+  /** As asked: never with wildcards. */
   readonly subject: string
+  /** Names and values that came with it. */
   readonly headers: Headers
+  /** Who asks. For what a leaf asks: the member that carries it. */
   readonly from: MemberInfo
+  /** Who that was proven to be; undefined where nothing proves it. */
   readonly user: string | undefined
   /** Aborted when the asker gives up or is lost, or its time is over. */
   readonly signal: AbortSignal

@@ -40,6 +40,7 @@ export interface Candidate {
 
 /** What a member shows of itself to discovery: nothing that names or describes it. */
 export interface Announcement {
+  /** 26 characters. */
   readonly id: string
   /** A hash of the network's name: 16 hex characters. */
   readonly network: string

@@ -13,7 +13,9 @@ const MOST = 1024
 
 /** Messages and their bytes. */
 export interface MeshTally {
+  /** Messages. */
   count: number
+  /** Bytes of their payloads. */
   bytes: number
 }
 

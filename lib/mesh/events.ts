@@ -9,6 +9,7 @@ export interface MemberInfo {
   readonly name: string
   /** Where it listens; empty for a leaf. */
   readonly endpoints: readonly string[]
+  /** What it says of itself (`meta` in `join`, `setMeta`). */
   readonly meta: Readonly<Record<string, unknown>>
   /** Who it has proven to be, where its link's transport proves anything: over libp2p its peer id. Undefined while there is no link. */
   readonly userId?: string | undefined

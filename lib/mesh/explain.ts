@@ -6,7 +6,9 @@ import { checkSubject, hasWildcard, isReserved } from "./subject.ts"
 
 /** A member, ourselves among them. */
 export interface Recipient {
+  /** 26 characters. */
   readonly id: string
+  /** What it calls itself; never an identity. */
   readonly name: string
   /** It is the member that was asked. */
   readonly own: boolean
@@ -18,7 +20,9 @@ export interface GroupExplanation {
   readonly queue: string | null
   /** One of these is picked. */
   readonly free: readonly Recipient[]
+  /** As much waits there as may: with nobody free, `onFull` decides. */
   readonly full: readonly Recipient[]
+  /** They leave, and take no new work. */
   readonly draining: readonly Recipient[]
   /** Its link is lost, and may come back. */
   readonly lost: readonly Recipient[]
@@ -26,7 +30,9 @@ export interface GroupExplanation {
 
 /** A pattern that somebody has and that does not match, though it comes near. */
 export interface NearMiss {
+  /** As somebody subscribed to it. */
   readonly pattern: string
+  /** Who has it, at most 10. */
   readonly members: readonly Recipient[]
   /** One sentence. */
   readonly why: string
@@ -34,7 +40,9 @@ export interface NearMiss {
 
 /** What `mesh.explain(subject)` gives: as this member sees it now. */
 export interface Explanation {
+  /** Of this shape: within a version fields are added, never changed. */
   readonly version: 1
+  /** What was asked about. */
   readonly subject: string
   /** Everyone of these gets a message that is published. */
   readonly plain: readonly Recipient[]

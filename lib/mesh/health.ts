@@ -11,11 +11,13 @@ export type HealthReason = "closed" | "draining" | "settling" | "blocked" | "alo
 
 /** What `mesh.health()` gives. */
 export interface MeshHealth {
+  /** Of this shape: within a version fields are added, never changed. */
   readonly version: 1
   /** False when it is closed: nothing will come of it any more. */
   readonly live: boolean
   /** It may be given work. */
   readonly ready: boolean
+  /** `drain()` has been called: it takes no new work. */
   readonly draining: boolean
   /** Empty when all is well. */
   readonly reasons: readonly HealthReason[]

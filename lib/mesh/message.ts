@@ -5,6 +5,7 @@ import type { MemberInfo } from "./events.ts"
 
 /** What one who answers may add. */
 export interface ReplyOptions {
+  /** Names and values that travel with the answer. Default: none. */
   readonly headers?: Headers
 }
 

@@ -19,33 +19,47 @@ import { Subscription } from "./subscription.ts"
 
 /** The answer to `$EARSHOT.<id>.PING`. */
 export interface PingReport {
+  /** Of this shape: within a version fields are added, never changed. */
   readonly version: 1
+  /** 26 characters, as `mesh.id` there. */
   readonly id: string
+  /** As `mesh.name` there; never an identity. */
   readonly name: string
+  /** It listens nowhere and reaches the mesh through others. */
   readonly leaf: boolean
   /** Major and minor version of the protocol. */
   readonly protocol: readonly [number, number]
+  /** As `member.meta`. */
   readonly meta: Readonly<Record<string, unknown>>
   /** ms since 1970, on this member's clock. */
   readonly time: number
   /** ms since it joined. */
   readonly uptime: number
+  /** As `mesh.health()` there. */
   readonly health: MeshHealth
 }
 
 /** The answer to `$EARSHOT.<id>.LINKS`. */
 export interface LinksReport {
+  /** Of this shape: within a version fields are added, never changed. */
   readonly version: 1
+  /** Of the member that answers. */
   readonly id: string
+  /** Whom it is linked with. */
   readonly links: readonly MemberStats[]
 }
 
 /** The answer to `$EARSHOT.<id>.INTEREST`: at most 1,000 entries from `offset` on. */
 export interface InterestReport {
+  /** Of this shape: within a version fields are added, never changed. */
   readonly version: 1
+  /** Of the member that answers. */
   readonly id: string
+  /** How many entries there are in all. */
   readonly total: number
+  /** The first entry here is that one of all, as asked. */
   readonly offset: number
+  /** Patterns, each with its queue group (`null`: none), and whether it answers requests. */
   readonly interest: readonly { readonly pattern: string; readonly queue: string | null; readonly responds: boolean }[]
 }
 

@@ -33,10 +33,13 @@ const NAMES = namesOf<SampleOptions>({ perSecond: true, signal: true })
 
 /** One message of a sample. */
 export interface Sample<Data = any> {
+  /** As published: never with wildcards. */
   readonly subject: string
   /** Undefined where nobody here has its codec, or its bytes are none of it. */
   readonly data: Data
+  /** Names and values that came with it. */
   readonly headers: Headers
+  /** Who published or asked; for what comes by way of a carrier: that one. */
   readonly from: MemberInfo
   /** This is a sample, not all there is. */
   readonly sampled: true

@@ -8,8 +8,11 @@ import type { SubscriptionStats } from "./subscription.ts"
 
 /** What `mesh.stats()` gives. Counts are since `join`; nothing is reset. */
 export interface MeshStats {
+  /** Of this shape: within a version fields are added, never changed. */
   readonly version: 1
+  /** 26 characters, as `mesh.id`. */
   readonly id: string
+  /** As `mesh.name`. */
   readonly name: string
   /** It has one link, to the member that carries it: it listens nowhere, or there are more members than `maxLinks` allows. */
   readonly leaf: boolean
@@ -45,7 +48,9 @@ export interface MeshStats {
 
 /** One member, as another one sees it. */
 export interface MemberStats {
+  /** 26 characters, as `member.id`. */
   readonly id: string
+  /** What it calls itself; never an identity. */
   readonly name: string
   /** There is a link; else it is lost, and what it would get is kept for it. */
   readonly linked: boolean
@@ -55,7 +60,9 @@ export interface MemberStats {
   readonly dialled: boolean
   /** Its interest is known in full. */
   readonly known: boolean
+  /** It takes no new work. */
   readonly draining: boolean
+  /** It listens nowhere and reaches the mesh through others. */
   readonly leaf: boolean
   /** ms of the last round trip; undefined before the first. */
   readonly rtt: number | undefined

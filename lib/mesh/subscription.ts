@@ -48,16 +48,22 @@ export type SubscriptionHandler<Data = any> = (message: MeshMessage<Data>) => un
 
 /** Counters of one subscription. */
 export interface SubscriptionStats {
+  /** What it asked for, wildcards and all. */
   readonly pattern: string
+  /** Its queue group; undefined: none. */
   readonly queue: string | undefined
   /** Taken from the mesh, whatever became of them. */
   readonly received: number
+  /** Handed over: to a handler that is done and did not throw, or to a loop. */
   readonly handled: number
   /** Handlers that threw. */
   readonly failed: number
+  /** Messages that found it full, or waited when it ended. */
   readonly dropped: number
+  /** Messages, and their bytes, that wait now. */
   readonly waiting: number
   readonly waitingBytes: number
+  /** Handlers that run now. */
   readonly running: number
 }
 
@@ -77,6 +83,7 @@ export interface SubscriptionOwner {
   confirmed(timeout: number): Promise<void>
 }
 
+/** What `mesh.subscribe` and `mesh.serve` give. With a handler it runs by itself; else it is iterated, once, and ends with the loop. */
 export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>>, Interest {
   /** What it asked for, wildcards and all. */
   readonly pattern: string
