@@ -254,6 +254,52 @@ for (const order of ["before", "after"] as const)
     t.ok(server.listening, "the server is not ours to close")
   })
 
+t.test("pages are there for clients that offer another upgrade, too", async (t) => {
+  const said = quiet(t)
+  // Such a parser goes on behind a request that said it would be the last.
+  const server = createServer({ insecureHTTPParser: true }, (request, response) => {
+    let size = 0
+    request.on("data", (chunk: Buffer) => (size += chunk.length))
+    request.on("end", () => {
+      const { method, headers } = request
+      response.end(`${method}, ${size} bytes, ${headers.upgrade}, ${String(headers["x-mine"])}`)
+    })
+  })
+  const port = await serving(t, server)
+  const pull = tidy(t, new Pull())
+  await pull.bind(ws({ server, path: "/live" }))
+  // As Java's client and curl --http2 ask.
+  const offer = { upgrade: "h2c", connection: "Upgrade, HTTP2-Settings", "http2-settings": "AAMAAABk", "x-mine": "yes" }
+  const page = await ask(t, port, offer)
+  t.strictSame([page.status, /GET, 0 bytes, undefined, yes/.test(page.body)], [200, true], page.body)
+  t.match(page.head, /^connection: close/im)
+
+  const lines = Object.entries({ host: "127.0.0.1", ...offer }).map(([name, value]) => `${name}: ${value}\r\n`)
+  const say = async (...words: (string | Buffer)[]): Promise<string> => {
+    const client = net.connect(port, "127.0.0.1")
+    t.teardown(() => client.destroy())
+    let answer = ""
+    client.on("data", (chunk) => (answer += chunk.toString("latin1")))
+    for (const each of words) client.write(each)
+    await within("its end", once(client, "close"))
+    return answer
+  }
+  const post = `POST / HTTP/1.1\r\n${lines.join("")}Content-Length: 1000000\r\n\r\n`
+  t.match(
+    await say(`${post}0123456789`, Buffer.alloc(999_990)),
+    /POST, 1000000 bytes, undefined, yes/,
+    "with all that it sends",
+  )
+  t.strictSame(pull.stats().refusedConnections, {})
+  t.strictSame(said, [])
+  const get = `GET / HTTP/1.1\r\n${lines.join("")}\r\n`
+  t.notMatch(await say(get.repeat(100)), " 101 ")
+  t.strictSame(pull.stats().refusedConnections, { path: 1 }, "who does not wait for the answer is sent away")
+  const push = tidy(t, new Push())
+  await within("the handshake", push.connect(`ws://127.0.0.1:${port}/live`))
+  await talk(push, pull)
+})
+
 t.test("alone on the user's server, what is not ours is refused", async (t) => {
   quiet(t)
   const server = createServer()
@@ -266,7 +312,12 @@ t.test("alone on the user's server, what is not ours is refused", async (t) => {
   const port = await serving(t, server)
   t.equal((await ask(t, port, {}, "GET /hmr HTTP/1.1")).status, 404)
   t.equal((await ask(t, port, { "sec-websocket-protocol": "vite-hmr" }, "GET /pub HTTP/1.1")).status, 400)
-  t.strictSame(pub.stats().refusedConnections, { protocol: 1 })
+  t.equal(
+    (await ask(t, port, { upgrade: "h2c" }, "GET /pub HTTP/1.1")).status,
+    400,
+    "with no pages there, that as well",
+  )
+  t.strictSame(pub.stats().refusedConnections, { protocol: 1, upgrade: 1 })
   const push = tidy(t, new Push())
   const sub = tidy(t, new Subscriber())
   await within(

@@ -6,6 +6,7 @@ import { STATUS_CODES, type IncomingMessage, type Server } from "node:http"
 import type { Duplex } from "node:stream"
 import { EarshotError } from "../../lib/errors.ts"
 import { quote, refusal, type Refusal } from "./gate.ts"
+import { ignoreUpgrade } from "./ignored.node.ts"
 import { choose, offered, SUBPROTOCOLS, type Subprotocol } from "./offer.ts"
 
 /** An upgrade that is for us. */
@@ -19,6 +20,8 @@ export interface Upgrade {
 /** What happens at a path of ours. */
 export interface Mount {
   readonly path: string
+  /** The server is the user's, who may have pages there. */
+  readonly shared: boolean
   onUpgrade(upgrade: Upgrade): void
   onRefused(refusal: Refusal): void
 }
@@ -77,6 +80,7 @@ class Attachment {
     // Somebody else's, maybe; who listens for upgrades answers for them.
     if (this.server.listenerCount("upgrade") > 1) return
     const [first] = this.mounts.values()
+    if (other && first!.shared && ignoreUpgrade(this.server, request, socket, head)) return
     const why =
       mount === undefined
         ? noPath(request.url ?? "", [...this.mounts.keys()])

@@ -106,6 +106,7 @@ function portOf({ remoteAddress, remotePort }: net.Socket): string {
 /** Where upgrades come in: the gate, then npm ws, then a link. */
 class Entrance {
   readonly path: string
+  readonly shared: boolean
   /** For messages. */
   endpoint: string
   /** On a port of our own: connections that have not asked for anything yet, by `portOf`, oldest first. */
@@ -119,6 +120,7 @@ class Entrance {
     const { place, scheme, rules, options } = listening
     this.listening = listening
     this.path = place.path
+    this.shared = listening.server !== undefined
     this.endpoint = `${scheme}://${formatAddress(place)}`
     const name = hostname()
     const names = [name, `${name.split(".")[0]}.local`]
