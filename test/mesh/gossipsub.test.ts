@@ -444,7 +444,9 @@ t.test(
     const heard = listen(mesh, "plain.>")
     const program = new URL("../support/peers/plain-pubsub.mjs", import.meta.url)
     const child = fork(program, [node.getMultiaddrs()[0]!.toString()], { execArgv: [], stdio: ["ignore", 2, 2, "ipc"] })
-    t.teardown(() => child.kill("SIGKILL"))
+    // `child.kill` works once on Deno.
+    const signal = (name: NodeJS.Signals): unknown => process.kill(child.pid!, name)
+    t.teardown(() => signal("SIGKILL"))
     const told: { id?: string; subject?: string; size?: number }[] = []
     child.on("message", (message: object) => void told.push(message))
     await mesh.ready()
@@ -457,7 +459,7 @@ t.test(
     await until("we have heard it", () => heard.length === 1)
     t.match(heard[0], { data: "hello", user: told[0]!.id })
 
-    child.kill("SIGSTOP")
+    signal("SIGSTOP")
     const piece = new Uint8Array(100_000)
     let given = 0
     while (given < 500 && (await mesh.publish("big", piece, { codec: raw })).sent === 1) given++
@@ -465,7 +467,7 @@ t.test(
     t.strictSame(mesh.peers, [], "it is given nothing more")
     t.strictSame((await mesh.publish("big", piece, { codec: raw })).reasons, { alone: 1 })
     t.equal(mesh.stats().dropped.alone!.count, 2)
-    child.kill("SIGCONT")
+    signal("SIGCONT")
     await node.hangUp(node.getPeers()[0]!)
     await mesh.ready()
     await mesh.publish("to.plain.again", 1)

@@ -44,7 +44,7 @@ const skipped = new Map()
 const rows = []
 /** They end with this. */
 const running = new Set()
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")))
+process.on("exit", () => running.forEach(end))
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1))
 let failures = 0
 
@@ -115,22 +115,34 @@ function reason({ what, why }) {
 function play([program, args]) {
   return new Promise((resolve) => {
     const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TAP_TIMEOUT: String(PATIENCE / 1000) }
-    const child = spawn(program, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] })
+    const detached = process.platform !== "win32"
+    const child = spawn(program, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached })
     running.add(child)
     let output = ""
     let late = false
     const timer = setTimeout(() => {
       late = true
-      child.kill("SIGKILL")
+      end(child)
     }, PATIENCE)
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text))
     child.on("error", (error) => resolve({ code: error.message, output, late }))
+    // A program that a test left behind holds these pipes, too.
+    child.on("exit", () => end(child))
     child.on("close", (code, signal) => {
       running.delete(child)
       clearTimeout(timer)
       resolve({ code: code ?? signal, output, late })
     })
   })
+}
+
+/** With all that it has started. */
+function end(child) {
+  try {
+    process.kill(-child.pid, "SIGKILL")
+  } catch {
+    child.kill("SIGKILL")
+  }
 }
 
 /** What tap.ts told: see there. */
