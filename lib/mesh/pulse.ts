@@ -43,6 +43,8 @@ export class Pulse {
   private readonly owner: PulseOwner
   private timer: Timer | undefined
   private readonly asked = new Map<Member, Asked>()
+  /** ms for which its session takes our silence for life, as our last ping has said. */
+  private readonly told = new WeakMap<Member, number>()
   private line: Member[] = []
   private lap = 0
   private wokeAt = -Infinity
@@ -85,7 +87,8 @@ export class Pulse {
     // Asked already: what is suspected by others, too, need not be waited for as long.
     if ((this.asked.get(member)?.ends ?? Infinity) <= since + patience) return
     this.forget(member)
-    const timeToLive = Math.max(BOUND, 3 * this.interval)
+    const { timeToLive } = this
+    this.told.set(member, timeToLive)
     session.probe(
       patience,
       (_exact, answered) => {
@@ -132,6 +135,18 @@ export class Pulse {
     })
   }
 
+  /** ms of silence that others are to take for life: in laps of chance two pings of one link are less than two intervals apart. */
+  private get timeToLive(): number {
+    return Math.max(BOUND, 3 * this.interval)
+  }
+
+  /** The mesh has grown, and this one's turn comes later than it was told: without a word it would take us for dead. */
+  private tell(member: Member): void {
+    const { timeToLive } = this
+    this.told.set(member, timeToLive)
+    member.pipe?.session?.probe(BOUND, () => {}, timeToLive)
+  }
+
   /** ms between two pings of one link, now. */
   get interval(): number {
     return Math.max(INTERVAL, PACE * this.lap)
@@ -168,6 +183,7 @@ export class Pulse {
       const both = linked.length * PACE > INTERVAL
       this.line = linked.filter(({ dialled, leaf }) => dialled || (both && !leaf))
       this.lap = this.line.length
+      for (const member of this.line) if ((this.told.get(member) ?? Infinity) < 2 * this.interval) this.tell(member)
       if (this.clock.now() - this.measuredAt >= MEASURED_EVERY) {
         this.measuredAt = this.clock.now()
         if (!both) for (const member of linked) if (!member.dialled && !member.leaf) this.measure(member)

@@ -71,6 +71,22 @@ t.test("a fifth of 30 members restarts in turn under load: those that stay miss 
     t.same([id, ...others.keys()].toSorted(), there.toSorted(), "and knows those that are there, and nobody else")
 })
 
+t.test("who comes into a large calm mesh, and dials them all, is taken for dead by nobody", async (t) => {
+  const names = Array.from({ length: MEMBERS }, (_, i) => `m${i}`)
+  await using net = await testMesh([...names, "new"], { clock: "virtual" })
+  await net.kill("new")
+  for (const name of names) {
+    net.block(name, "new")
+    net.slow(name, "new", 5)
+  }
+  await net.advance(8000)
+  await net.join("new")
+  const lost: string[] = []
+  for (const name of names) net.mesh[name]!.on("leave", ({ member }) => lost.push(`${name} has lost ${member.name}`))
+  await net.advance(20_000)
+  t.strictSame(lost, [])
+})
+
 const CROWD = ["a", "b", "c", "d", "e", "f", "g", "h"] as const
 
 const isLeaf = (mesh: Member): boolean => mesh.stats().leaf
