@@ -43,6 +43,7 @@ export class Case {
   private readonly line: (() => Promise<void>)[] = []
   private readonly owed = new Set<Promise<unknown>>()
   private running = 0
+  private failures = 0
   private over = false
 
   constructor(path: readonly string[]) {
@@ -105,6 +106,11 @@ export class Case {
     this.cleanup.push(undo)
   }
 
+  /** Nothing in it has failed so far. */
+  passing(): boolean {
+    return this.failures === 0
+  }
+
   setTimeout(patience: number): void {
     this.patience = patience
   }
@@ -118,6 +124,15 @@ export class Case {
     return folder
   }
 
+  /** Replaces a method for as long as the test lasts. Call what it gives for the calls since the last time. */
+  capture<T extends object>(owner: T, name: keyof T): () => { readonly args: unknown[] }[] {
+    const before = Object.getOwnPropertyDescriptor(owner, name)!
+    const calls: { readonly args: unknown[] }[] = []
+    Object.defineProperty(owner, name, { ...before, value: (...args: unknown[]) => void calls.push({ args }) })
+    this.teardown(() => Object.defineProperty(owner, name, before))
+    return () => calls.splice(0)
+  }
+
   comment(..._words: unknown[]): void {}
   end(): void {}
 
@@ -128,6 +143,7 @@ export class Case {
 
   fail(message = "fails", about: unknown = ""): false {
     counts.failed++
+    this.failures++
     const why = about instanceof Error ? (about.stack ?? about.message) : String(about)
     const where = new Error("here").stack
       ?.split("\n")

@@ -9,6 +9,7 @@ import type { Link } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { race, tcp } from "../../transports/tcp.ts"
 import { transportConformance } from "../conformance/transport.ts"
+import { within } from "../support/sockets.ts"
 import { virtualClock, type VirtualClock } from "../support/virtual-clock.ts"
 import { Bench } from "./bench.ts"
 import { type End, turns } from "./recorder.ts"
@@ -291,8 +292,9 @@ t.test("a link that wrote much waits longer, lest it be lost", async (t) => {
   await turns()
   await clock.advance(20_000)
   // A byte that met a closed socket would be answered by a reset, which throws away what is still on its way.
+  const alive = new Promise<void>((resolve) => Object.assign(end.sink, { onAlive: resolve }))
   socket.write("are you there?")
-  await turns()
+  await within("a sign of life", alive)
   let received = 0
   socket.on("data", (data: Buffer) => (received += data.length)).resume()
   await once(socket, "end")
