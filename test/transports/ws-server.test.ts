@@ -96,6 +96,8 @@ t.test("a port of our own: upgrades at the path, and a word for everybody else",
     ["GET /live HTTP/1.1", { "sec-websocket-version": "12" }, 400],
     ["GET /live HTTP/1.1", { upgrade: "h2c" }, 400],
     ["POST /live HTTP/1.1", {}, 400],
+    ["GET /live HTTP/1.1", { "content-length": "5" }, 400],
+    ["GET /live HTTP/1.1", { "transfer-encoding": "chunked" }, 400],
     ["GET /live HTTP/1.1", { origin: "http://evil.example" }, 403],
     ["GET /live HTTP/1.1", { host: "evil.example" }, 403],
     ["GET /live HTTP/1.1", { connection: "close", upgrade: undefined }, 426],
@@ -105,7 +107,7 @@ t.test("a port of our own: upgrades at the path, and a word for everybody else",
     t.equal(answer.status, status, `${line} ${JSON.stringify(headers)}`)
     if (status === 403 || status === 404) t.match(answer.body, /^[A-Z][^.]*.*\.$/, "with one sentence")
   }
-  t.match(pull.stats().refusedConnections, { path: 2, protocol: 2, upgrade: 4, origin: 1, host: 1 })
+  t.match(pull.stats().refusedConnections, { path: 2, protocol: 2, upgrade: 6, origin: 1, host: 1 })
   t.match(errors.join(), /header Upgrade says "h2c"/, "and what was compared is what was wrong")
   t.strictSame(
     said.map((line) => /earshot: ws:\/\/127\.0\.0\.1:\d+\/live: (.*)/.test(line)),

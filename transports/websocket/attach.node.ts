@@ -73,9 +73,11 @@ class Attachment {
   private readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const names = offered(request.headers["sec-websocket-protocol"])
     const mount = this.find(request.url ?? "", names)
-    const { upgrade = "" } = request.headers
+    const { upgrade = "", "content-length": length = "0", "transfer-encoding": coding } = request.headers
     const other = upgrade.toLowerCase() !== "websocket"
-    const chosen = other ? undefined : choose(names)
+    // A body would be taken for frames; and from Node 26 on there is no socket behind it that we could have.
+    const plump = Number(length) !== 0 || coding !== undefined
+    const chosen = other || plump ? undefined : choose(names)
     if (mount !== undefined && chosen !== undefined) return mount.onUpgrade({ request, socket, head, chosen })
     // Somebody else's, maybe; who listens for upgrades answers for them.
     if (this.server.listenerCount("upgrade") > 1) return
@@ -84,8 +86,8 @@ class Attachment {
     const why =
       mount === undefined
         ? noPath(request.url ?? "", [...this.mounts.keys()])
-        : other
-          ? noUpgrade(upgrade)
+        : other || plump
+          ? noUpgrade(plump ? "a request with a body" : `the header Upgrade says ${quote(upgrade)}`)
           : noProtocol(names)
     refuse(socket, why)
     ;(mount ?? first)!.onRefused(why)
@@ -108,9 +110,9 @@ function noPath(url: string, paths: readonly string[]): Refusal {
   ])
 }
 
-function noUpgrade(upgrade: string): Refusal {
-  return refusal("upgrade", 400, "This path takes upgrades to WebSocket, and no others.", [
-    `no upgrade to WebSocket: the header Upgrade says ${quote(upgrade)}`,
+function noUpgrade(why: string): Refusal {
+  return refusal("upgrade", 400, "This path takes upgrades to WebSocket, and nothing else.", [
+    `no upgrade to WebSocket: ${why}`,
     "",
   ])
 }

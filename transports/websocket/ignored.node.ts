@@ -3,7 +3,8 @@
  * curl --http2), and a server may ignore it (RFC 9110, 7.8). Node's does, as long as nobody listens for upgrades; so that
  * the user's pages are there for such clients when we do, their requests come in once more, without the offer.
  */
-import type { IncomingMessage, Server } from "node:http"
+import { ServerResponse, type IncomingMessage, type Server } from "node:http"
+import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 
 /** Of the connection, not of the request (RFC 9110, 7.6.1). */
@@ -19,6 +20,14 @@ export function ignoreUpgrade(server: Server, request: IncomingMessage, socket: 
   if (process.versions["bun"] !== undefined || process.versions["deno"] !== undefined || seen.has(socket)) return false
   if (server.listenerCount("request") === 0) return false
   seen.add(socket)
+  if (!(socket instanceof Socket)) {
+    const response = new ServerResponse(request)
+    response.shouldKeepAlive = false
+    response.assignSocket(socket as Socket)
+    response.once("finish", () => socket.end())
+    delete request.headers.upgrade
+    return server.emit("request", request, response)
+  }
   const { method, url, httpVersion, rawHeaders } = request
   const lines = [`${method} ${url} HTTP/${httpVersion}`]
   for (let i = 0; i < rawHeaders.length; i += 2)
