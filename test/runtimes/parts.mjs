@@ -56,6 +56,10 @@ const turns = {
   what: "the turns of Node's event loop, which a few tests count",
   why: "what comes in takes more of them",
 }
+const offers = {
+  what: "pages for clients that offer HTTP/2 at first (`Upgrade: h2c`), on a server that `ws()` was given",
+  why: "its `node:http` takes no connection that has been read from",
+}
 const lingering = {
   what: "30 s for a peer that reads on behind our end",
   why: "the link is closed sooner; not yet known why",
@@ -88,17 +92,16 @@ export const lacks = [
   { runtime: "Bun", file: "test/transports/ws.test.ts", tests: [`ws ${DRAIN}`], ...pausing },
   {
     runtime: "Bun",
-    file: "test/transports/ws-alive.test.ts",
-    tests: ["silence ends a link where pings are answered"],
-    what: "a client that speaks `ZWS2.0/NULL`, to test with",
-    why: "Bun's own `ws` refuses the name",
-  },
-  {
-    runtime: "Bun",
     file: "test/transports/ws-server.test.ts",
     tests: ["who connects and does not ask is let go"],
     what: "room for who asks on `ws://`, when 1,024 others connect and say nothing",
     why: "Bun's `node:http` tells of a connection only when it asks",
+  },
+  {
+    runtime: "Bun",
+    file: "test/transports/ws-server.test.ts",
+    tests: ["pages are there for clients that offer another upgrade"],
+    ...offers,
   },
   {
     runtime: "Bun",
@@ -116,6 +119,12 @@ export const lacks = [
     ...codes,
   },
   { runtime: "Deno", file: "test/transports/ws-server.test.ts", tests: ["an address, an interface, a name"], ...codes },
+  {
+    runtime: "Deno",
+    file: "test/transports/ws-server.test.ts",
+    tests: ["pages are there for clients that offer another upgrade"],
+    ...offers,
+  },
   {
     runtime: "Deno",
     file: "test/wire/lines.test.ts",
