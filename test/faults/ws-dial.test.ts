@@ -128,6 +128,7 @@ t.test("an upgrade that is none", async (t) => {
     ["no protocol", upgrading({ "Sec-WebSocket-Protocol": undefined })],
     ["the answer to another key", upgrading({ "Sec-WebSocket-Accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" })],
     ["another upgrade", upgrading({ Upgrade: "h2c" })],
+    ["a body", upgrading({ "Content-Length": "5" }, Buffer.from("hello"))],
     ["an extension", upgrading({ "Sec-WebSocket-Extensions": "permessage-deflate" })],
   ] as const) {
     const found = await against(t, behave)
