@@ -7,6 +7,7 @@ import { type Clock, systemClock } from "../../lib/clock.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { libp2p, type Libp2pNode } from "../../transports/libp2p.ts"
 import type { Libp2pConnection, Libp2pStream } from "../../transports/libp2p/node.ts"
+import { linkOver } from "../../transports/libp2p/use.ts"
 import { windowOf } from "../../transports/libp2p/window.ts"
 import { transportConformance } from "../conformance/transport.ts"
 import { createNode, joined } from "../support/libp2p.ts"
@@ -200,6 +201,12 @@ t.test("who the other side is has been proven", async (t) => {
   t.ok(dialled.link.secure && accepted.link.secure)
   t.notOk(dialled.link.shares)
   t.equal(dialled.link.remote.split("/p2p/")[0], `libp2p://${far.getMultiaddrs()[0]!.toString().split("/p2p/")[0]}`)
+
+  const { remotePeer, remoteAddr, streams } = near.getConnections(far.peerId)[0]!
+  const plain = { remotePeer, remoteAddr, streams, encryption: "/plaintext/2.0.0" } as unknown as Libp2pConnection
+  const link = linkOver(streams[0] as unknown as Libp2pStream, plain, "a", systemClock, () => {})
+  t.strictSame([link.identity, link.secure], [undefined, false], "but not where nothing is encrypted")
+  link.destroy()
 })
 
 t.test("a reset is an error, behind the bytes that had come, paused or not", async (t) => {

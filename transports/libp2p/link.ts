@@ -37,7 +37,7 @@ export class StreamLink implements Link {
   readonly remote: string
   readonly host: string | undefined
   readonly secure: boolean
-  readonly identity: { readonly userId: string }
+  readonly identity: { readonly userId: string } | undefined
   readonly shares: boolean
   private readonly stream: Libp2pStream
   private readonly outgoing: Outgoing
@@ -81,8 +81,9 @@ export class StreamLink implements Link {
     this.stream = stream
     this.remote = remote
     this.host = host
-    this.identity = { userId: peerId }
     this.secure = encryption !== "/plaintext/2.0.0"
+    // Over plaintext, which is for tests, it is no more than what somebody says.
+    this.identity = this.secure ? { userId: peerId } : undefined
     // Noise copies what it encrypts before `send` returns. Others may refer to it for longer.
     this.shares = encryption !== "/noise"
     this.clock = clock
