@@ -125,11 +125,14 @@ function attempt(
 }
 
 function urlOf({ scheme, host, port, path }: Target): string {
-  return `${scheme}://${bracketed(somewhere[host] ?? host)}:${port}${path}`
+  return `${scheme}://${bracketed(somewhere.get(host) ?? host)}:${port}${path}`
 }
 
 /** Nobody is at "any address"; connecting to it means this machine on most systems, and nothing on Windows. */
-const somewhere: Readonly<Record<string, string | undefined>> = { "0.0.0.0": "127.0.0.1", "::": "::1" }
+const somewhere: ReadonlyMap<string, string> = new Map([
+  ["0.0.0.0", "127.0.0.1"],
+  ["::", "::1"],
+])
 
 function connect({ scheme }: Target, rules: WsRules, route: net.NetConnectOpts): net.Socket {
   const { host = "", port } = route as net.TcpNetConnectOpts
