@@ -60,10 +60,6 @@ const offers = {
   what: "pages for clients that offer HTTP/2 at first (`Upgrade: h2c`), on a server that `ws()` was given",
   why: "its `node:http` takes no connection that has been read from",
 }
-const lingering = {
-  what: "30 s for a peer that reads on behind our end",
-  why: "the link is closed sooner; not yet known why",
-}
 const runner = { what: "`node --test`, for a test that uses `earshot/testing`", why: "a command of Node's" }
 
 /**
@@ -138,12 +134,6 @@ export const lacks = [
     tests: ["a member made of npm zeromq"],
     what: "libzmq that connects again, to test against",
     why: "npm zeromq on Deno does not",
-  },
-  {
-    runtime: "Deno",
-    file: "test/transports/tcp.test.ts",
-    tests: ["a link that wrote much waits longer"],
-    ...lingering,
   },
   {
     runtime: "Deno",

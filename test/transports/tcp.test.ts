@@ -286,8 +286,9 @@ t.test("a link that wrote much waits longer, lest it be lost", async (t) => {
   const [end, socket] = await withSocket(t, clock)
   end.start()
   socket.pause()
-  let written = 0
-  while (written < 2_000_000 && end.write(Buffer.alloc(65_536))) written += 65_536
+  // Deno's sockets take nothing at once: the first is large enough by itself.
+  let written = 131_072
+  while (end.write(Buffer.alloc(131_072)) && written < 2_000_000) written += 131_072
   end.link.close()
   await turns()
   await clock.advance(20_000)
@@ -298,7 +299,7 @@ t.test("a link that wrote much waits longer, lest it be lost", async (t) => {
   let received = 0
   socket.on("data", (data: Buffer) => (received += data.length)).resume()
   await once(socket, "end")
-  t.ok(received >= written, `${received} of ${written} bytes`)
+  t.equal(received, written)
   await turns()
   await clock.advance(29_999)
   t.equal(end.sink.closes, 0, "30 s from the peer's last sign of life")
