@@ -194,8 +194,8 @@ export class Mesh {
   }
 
   /**
-   * Asks one of those who answer the subject. Rejects NO_RESPONDERS, TIMEOUT, BUSY, PEER_LOST, REMOTE (what the handler threw;
-   * its own code is `remoteCode`), or with the signal's reason. Throws INVALID_SUBJECT, ENCODE, EINVAL, EBADF.
+   * Asks one of those who answer the subject. Rejects NO_RESPONDERS, TIMEOUT, BUSY, PEER_LOST, DECODE, REMOTE (what the handler
+   * threw; its own code is `remoteCode`), or with the signal's reason. Throws INVALID_SUBJECT, ENCODE, EINVAL, EBADF.
    */
   request<Data = any>(subject: string, data?: unknown, options?: RequestCallOptions): Promise<Data> {
     const { hub } = this

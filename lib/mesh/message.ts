@@ -1,4 +1,5 @@
 /** A message as subscribers get it. */
+import type { EarshotError } from "../errors.ts"
 import type { Content } from "./content.ts"
 import type { Headers } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
@@ -43,6 +44,11 @@ export class MeshMessage<Data = any> {
   /** Decoded by the codec that it was published with; undefined where nobody here has that, or the bytes are none of it. */
   get data(): Data {
     return this.content.data as Data
+  }
+
+  /** @internal Why there is no `data`: DECODE. */
+  get problem(): EarshotError | undefined {
+    return this.content.problem
   }
 
   /** The payload as it travelled. A view: copy what you keep long. */

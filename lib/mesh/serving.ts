@@ -23,7 +23,10 @@ const NAMES = namesOf<ServeOptions>({ queue: true, concurrency: true, queueSize:
 /** Throws EINVAL for what is none. */
 export const checkServeOptions = (options: ServeOptions): void => checkNames(options, NAMES, "serve")
 
-/** Answers a request with what it returns; what it throws travels as code and message, never as stack. */
+/**
+ * Answers a request with what it returns; what it throws travels as code and message, never as stack. What can't be decoded here
+ * reaches no handler: it is counted, and answered DECODE.
+ */
 export type ServeHandler<Data = any> = (data: Data, call: Call) => unknown
 
 /** Hands one message of a served subject to its handler. */
@@ -34,6 +37,11 @@ export async function serve<Data>(hub: Hub, handler: ServeHandler<Data>, message
   if (reply !== undefined && call.expired) {
     hub.drop("expired", 1, message.raw.length, { subject: message.subject })
     return reply(new Failure("TIMEOUT", timeIsOver().message))
+  }
+  // Counted as `undecodable`. A handler has no use for what nobody can read.
+  if (message.problem !== undefined) {
+    reply?.(new Failure("DECODE", message.problem.message))
+    return call.finish()
   }
   try {
     const answer = await hub.calls.within(call, handler, message.data, call)

@@ -1,7 +1,7 @@
 // What is easily lost in silence, left behind or counted wrongly: ends, odd handlers, and sums.
 import { join } from "node:path"
 import t from "tap"
-import { Mesh } from "../../lib/mesh/index.ts"
+import { Mesh, json } from "../../lib/mesh/index.ts"
 import type { Discovery } from "../../lib/mesh/contract.ts"
 import { Lost, MOST_LOST } from "../../lib/mesh/lost.ts"
 import type { Member } from "../../lib/mesh/member.ts"
@@ -506,6 +506,22 @@ t.test("what can't be decoded here is counted, once for each message", async (t)
   ])
   t.strictSame(drops, [["undecodable", "x", "a", 1]])
   t.strictSame(b.stats().dropped, { undecodable: { count: 1, bytes: 1 } })
+})
+
+t.test("a request that can't be decoded where it is served reaches no handler, and is answered DECODE", async (t) => {
+  const odd = { name: "odd", encode: (value: unknown) => Buffer.from(String(value)), decode: String }
+  await using net = await testMesh(["a", "b"], { member: (name) => (name === "a" ? { codec: odd } : {}) })
+  const { a, b } = net.mesh
+  const got: unknown[] = []
+  const serving = b.serve("x", (data) => void got.push(data))
+  await net.settle()
+  await t.rejects(a.request("x", 5), { code: "DECODE", message: /codec "odd"/ })
+  await a.publish("x", 5)
+  await a.flush()
+  t.equal(await a.request("x", 5, { codec: json }), undefined)
+  t.strictSame(got, [5])
+  t.match(serving.stats(), { received: 3, failed: 0, running: 0 })
+  t.strictSame(b.stats().dropped, { undecodable: { count: 2, bytes: 2 } })
 })
 
 t.test("whoever waits for a receipt keeps the process alive, and no longer", async (t) => {
