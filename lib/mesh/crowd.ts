@@ -60,6 +60,17 @@ export class Crowd implements Crowding {
     return hub.identity.id < id ? "they" : "we"
   }
 
+  get laden(): boolean {
+    const { links, settings } = this.hub
+    return links.linkedCount - links.roll.full >= settings.maxLeaves
+  }
+
+  spareFor(leaf: string): Candidate | undefined {
+    const { links, settings } = this.hub
+    const spare = [...links.linked].filter((member) => !member.leaf && member.leaves < settings.maxLeaves)
+    return rank(leaf, spare)[0]
+  }
+
   carrierOf(leaf: string): Candidate | undefined {
     const { hub } = this
     if (this.leaf) {

@@ -25,6 +25,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   "other-version": { cure: "update the older of the two" },
   clash: { cure: "don't copy state files between machines" },
   full: { cure: "raise `maxLinks` on all members, or leave it so: a leaf is one hop further away" },
+  laden: { cure: "raise `maxLeaves` on the members that listen, or have more of them" },
   blocked: { cure: "look for synchronous work in this process, or whether the machine sleeps" },
   "seed-unresolved": { cure: "check the name, or write its address" },
   "dns-unresolved": { cure: "check the name, and that its records are there before their members are ready" },

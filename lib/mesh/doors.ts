@@ -30,6 +30,7 @@ export type Outcome =
   | "crowded"
   | "yields"
   | "leaf"
+  | "laden"
   | "failed"
 
 /** What is known of the live link of a pair, for the listener's decision. */
@@ -54,6 +55,10 @@ export interface Crowding {
   countBut(id: string): Pick<Introduction, "links" | "dials">
   /** Who is to give way, where a link of the pair would be one too many. */
   judge(peer: Introduction): "we" | "they" | undefined
+  /** We carry as many leaves as we may, and this would be one more. */
+  readonly laden: boolean
+  /** Somebody else, who has room for a leaf. */
+  spareFor(leaf: string): Candidate | undefined
   /** Who is to carry this one; where we have given way ourselves, who carries us. */
   carrierOf(leaf: string): Candidate | undefined
   /** We are to give way to it: its refusal of our dial names a carrier. */
@@ -118,6 +123,7 @@ const OUTCOMES: ReadonlyMap<unknown, Outcome> = new Map<unknown, Outcome>([
   ["full", "crowded"],
   ["yields", "yields"],
   ["leaf", "leaf"],
+  ["laden", "laden"],
 ])
 
 export class Doors {
@@ -223,7 +229,7 @@ export class Doors {
     const place = isMemberId(id) ? { id, endpoints: endpointsOf(endpoints) } : undefined
     if (outcome === "crowded" && door.peer !== undefined)
       owner.crowd.giveWay(place, { id: door.peer.id, endpoints: [door.pipe.address] }, why)
-    else if (outcome === "leaf" && place !== undefined) owner.crowd.redirect(place)
+    else if ((outcome === "leaf" || outcome === "laden") && place !== undefined) owner.crowd.redirect(place)
     if (twin?.id === owner.introduction.id && twin.id === door.as) owner.clash.meet(twin)
     if (reason === "stale" && door.as === owner.introduction.id) owner.clash.seek(endpointsOf(endpoints))
   }
@@ -277,6 +283,8 @@ export class Doors {
         return refuse("duplicate", "there is a link already")
       if (standing.linked) return false
     }
+    if (peer.leaf && owner.crowd.laden)
+      return refuse("laden", "it carries as many leaves as it may (maxLeaves)", named(owner.crowd.spareFor(peer.id)))
     const yielding = peer.leaf ? undefined : owner.crowd.judge(peer)
     if (yielding === undefined) return false
     const reason = "there are as many links as there may be (maxLinks)"

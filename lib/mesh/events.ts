@@ -49,7 +49,7 @@ export interface MeshEvents {
   }
   /**
    * Something was refused: a subscription or a sample beyond a limit, a link of another network, or one beyond `maxLinks` (then we are
-   * a leaf instead). The first at once, then at most one a second for each cause and member; `count` is exact in sum.
+   * a leaf instead) or `maxLeaves` (then another may carry us). The first at once, then at most one a second for each cause and member; `count` is exact in sum.
    */
   denied: {
     readonly what: "interest" | "sample" | "link"

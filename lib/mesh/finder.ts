@@ -190,8 +190,8 @@ export class Finder implements DiscoveryHost {
     if (outcome === "self") {
       const evidence = `${endpoint}, where a member was to be, is this member itself`
       if (this.written.has(endpoint)) this.note({ key: "seed-self", evidence }, endpoint)
-    } else if (outcome === "full") {
-      this.note({ key: "full", evidence: `${endpoint}: ${reason}` }, endpoint)
+    } else if (outcome === "full" || outcome === "laden") {
+      this.note({ key: outcome, evidence: `${endpoint}: ${reason}` }, endpoint)
       this.hub.denials.add({ what: "link", ...(peer && { member: peer.id }), reason, count: 1 })
     } else if (outcome === "failed") this.note({ key: "refused", evidence: `${endpoint}: ${reason}` }, endpoint)
     else if (peer?.id !== this.hub.identity.id) this.noteForeign(endpoint, reason, peer)

@@ -29,6 +29,11 @@ export interface MeshOptions {
    * `health()`), and is a full member again when there is room. Give all the same. Default 128.
    */
   readonly maxLinks?: number | undefined
+  /**
+   * Leaves that this member carries: pages, and members that listen nowhere. One too many is told of another member that has room,
+   * where there is one (`denied`, at the leaf). Give all the same. Default 1,024.
+   */
+  readonly maxLeaves?: number | undefined
   /** ms until publishing begins at the latest. Default 1,000. */
   readonly settle?: number | undefined
   /** Payloads of what is published here. Default `msgpack`. */
@@ -66,6 +71,7 @@ export interface MeshSettings {
   readonly meta: Readonly<Record<string, unknown>>
   readonly state: string | undefined
   readonly maxLinks: number
+  readonly maxLeaves: number
   readonly settle: number
   readonly codec: PayloadCodec
   readonly codecs: readonly PayloadCodec[]
@@ -81,7 +87,7 @@ export interface MeshSettings {
 
 const MiB = 1024 * 1024
 const KNOWN: ReadonlySet<string> = new Set(
-  "name network open listen advertise discovery meta state maxLinks settle codec codecs replay context observe maxMessageSize busyPoll clock".split(
+  "name network open listen advertise discovery meta state maxLinks maxLeaves settle codec codecs replay context observe maxMessageSize busyPoll clock".split(
     " ",
   ),
 )
@@ -126,6 +132,7 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
     meta: checkMeta(options.meta ?? {}),
     state: checkState(options.state ?? env["EARSHOT_STATE"]),
     maxLinks: whole("maxLinks", options.maxLinks ?? 128, 1),
+    maxLeaves: whole("maxLeaves", options.maxLeaves ?? 1024, 0),
     settle: whole("settle", options.settle ?? 1000, 0),
     codec: options.codec ?? msgpack,
     codecs: options.codecs ?? [],

@@ -177,7 +177,13 @@ export class Reach {
 
   /** What became of a connection of ours. */
   over(connection: unknown, outcome: Outcome, endpoint: string): void {
-    if (outcome === "foreign" || outcome === "self" || outcome === "full" || outcome === "leaf") {
+    if (
+      outcome === "foreign" ||
+      outcome === "self" ||
+      outcome === "full" ||
+      outcome === "leaf" ||
+      outcome === "laden"
+    ) {
       if (this.bans.size >= MAX_BANS) this.bans.delete(this.bans.keys().next().value!)
       this.bans.set(endpoint, this.clock.now() + BAN)
     }

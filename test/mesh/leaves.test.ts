@@ -524,3 +524,34 @@ function numbers(seed: number): (limit: number) => number {
     return Math.floor((state / 2 ** 32) * limit)
   }
 }
+
+t.test(
+  "a leaf too many is told of another that has room; where nobody has, it says so, and comes in once one has",
+  async (t) => {
+    const net = await testMesh(["r1", "r2"], {
+      clock: "virtual",
+      member: (name) => ({ maxLeaves: 2, ...(name.startsWith("l") ? { listen: [] } : {}) }),
+    })
+    t.teardown(() => net.close())
+    const names = ["l1", "l2", "l3", "l4"]
+    // All of them know r1 only.
+    for (const name of names) await net.join(name, { discovery: [seeds(net.mesh.r1.endpoints[0]!)] })
+    await net.advance(1000)
+    t.strictSame([hubOf(net.mesh.r1).relay.size, hubOf(net.mesh.r2).relay.size], [2, 2])
+    const heard = names.map((name) => hear(net.mesh[name as never], "x"))
+    await net.settle()
+    net.mesh.r1.tryPublish("x", 1)
+    await net.advance(100)
+    t.strictSame(heard, [[1], [1], [1], [1]])
+
+    await t.rejects(net.join("l5", { discovery: [seeds(net.mesh.r1.endpoints[0]!)] }), { code: "TIMEOUT" })
+    const late = (net.mesh as Record<string, Mesh>)["l5"]!
+    t.match(await late.diagnose(), [{ key: "laden", evidence: /maxLeaves/, cure: /maxLeaves/ }])
+    await net.advance(30_000)
+    t.strictSame([hubOf(net.mesh.r1).relay.size, late.members.size], [2, 0])
+    const going = names.find((name) => carrierOf(net, name) === "r1")!
+    await net.until((net.mesh as Record<string, Mesh>)[going]!.close())
+    await net.advance(90_000)
+    t.equal(carrierOf(net, "l5"), "r1", "there is room, and it has come in")
+  },
+)
