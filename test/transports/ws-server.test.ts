@@ -356,6 +356,35 @@ t.test("a server on a path of the file system, where a proxy of this machine ask
   t.equal(said.length, 1)
 })
 
+t.test("bound again and again to one server, which closes under it at last", async (t) => {
+  const server = createServer((_request, response) => response.end("a page"))
+  const port = await serving(t, server)
+  const before = server.eventNames().map((name) => server.listenerCount(name))
+  const place = ws({ server, path: "/live" })
+  const pull = tidy(t, new Pull())
+  const push = tidy(t, new Push())
+  const joined = events(push, "handshake")
+  void push.connect(`ws://127.0.0.1:${port}/live`)
+  for (let i = 1; i <= 10; i++) {
+    await pull.bind(place)
+    await until("the link", () => joined.length === i)
+    await talk(push, pull, `round ${i}`)
+    await pull.unbind(place)
+    t.strictSame(
+      server.eventNames().map((name) => server.listenerCount(name)),
+      before,
+    )
+  }
+  await pull.bind(place)
+  await until("the link", () => joined.length === 11)
+  const closed = once(server, "close")
+  server.close()
+  server.closeAllConnections()
+  await talk(push, pull, "a link is no business of the server any more")
+  await pull.unbind(place)
+  await within("its end, which waited for the link", closed)
+})
+
 t.test("who is gone before we are asked takes no place", async (t) => {
   const server = createServer()
   const port = await serving(t, server)
