@@ -2,9 +2,11 @@
 import "../runtime.ts"
 import { registerTransports } from "../register.node.ts"
 import { transports } from "../defaults.ts"
+import { EarshotError } from "../errors.ts"
 import { Mesh as BaseMesh } from "./mesh.ts"
 import type { MeshOptions } from "./options.ts"
-import type { Discovery } from "./contract.ts"
+import type { Discovery, StateStore } from "./contract.ts"
+import type { Hub } from "./hub.ts"
 import { platform } from "./platform.node.ts"
 import { showMesh } from "./showing.ts"
 
@@ -13,6 +15,13 @@ showMesh()
 
 /** One member of a mesh. Made by `Mesh.join`. */
 export class Mesh extends BaseMesh {
+  /** @internal */
+  protected constructor(hub: Hub, state: StateStore | undefined) {
+    if ((hub as Hub | undefined) === undefined)
+      throw new EarshotError("EINVAL", "a mesh is made by `await Mesh.join()`")
+    super(hub, state)
+  }
+
   /**
    * Listens and begins to look for the other members of its network; waits for none of them. What is published before they
    * are linked waits for up to `settle` ms. Rejects EINVAL, EADDRINUSE and what else `bind` rejects with, STATE_IN_USE.

@@ -241,6 +241,11 @@ t.test("of handlers that throw the first is printed, unless somebody listens", a
   )
 })
 
+t.test("who says new Mesh() is told how a mesh is made", async (t) => {
+  const Made = Mesh as unknown as new () => Mesh
+  t.throws(() => new Made(), { code: "EINVAL", message: /Mesh\.join/ })
+})
+
 t.test("EARSHOT_LOG=info begins with where the member is and how it looks for others", async (t) => {
   const code = `import { Mesh } from "./dist/lib/mesh/index.js"; await (await Mesh.join({ name: "ann", discovery: [] })).close()`
   const run = promisify(execFile)
