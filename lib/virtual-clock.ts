@@ -31,8 +31,12 @@ export interface VirtualClockOptions {
 
 interface Pending {
   readonly due: number
-  readonly callback: () => void
+  /** Undefined: it was cancelled. */
+  callback: (() => void) | undefined
 }
+
+/** Cancelled timers that stay in line at least: they are taken out many at a time. */
+const LEFT_OVER = 64
 
 /** More turns than anything that comes to rest takes. */
 const RESTLESS = 100_000
@@ -46,8 +50,9 @@ const turn = (): Promise<void> => new Promise((resolve) => systemClock.immediate
 export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   const { seed = 1, start = 1000, wall = WALL } = options
   const random = generator(seed)
-  /** By `due`, and in the order of asking where that is the same. */
-  const pending: Pending[] = []
+  /** By `due`, and in the order of asking where that is the same; those that were cancelled among them. */
+  let pending: Pending[] = []
+  let timers = 0
   let time = start
   let immediates = 0
   let holds = 0
@@ -67,12 +72,34 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   /** The next timer goes off, if it is due by `end`. */
   const step = async (end: number): Promise<boolean> => {
     await settle()
-    const next = pending[0]
+    const first = pending.findIndex(({ callback }) => callback !== undefined)
+    const next = pending[first]
     if (next === undefined || next.due > end) return false
-    pending.shift()
+    pending.splice(0, first + 1)
     time = Math.max(time, next.due)
-    next.callback()
+    const callback = next.callback!
+    next.callback = undefined
+    timers--
+    callback()
     return true
+  }
+
+  const insert = (timer: Pending): void => {
+    let [from, to] = [0, pending.length]
+    while (from < to) {
+      const middle = (from + to) >>> 1
+      if (pending[middle]!.due > timer.due) to = middle
+      else from = middle + 1
+    }
+    pending.splice(from, 0, timer)
+    timers++
+  }
+
+  const cancel = (timer: Pending): void => {
+    if (timer.callback === undefined) return
+    timer.callback = undefined
+    timers--
+    if (pending.length > 2 * timers + LEFT_OVER) pending = pending.filter(({ callback }) => callback !== undefined)
   }
 
   const move = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -90,15 +117,8 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
     wall: () => wall + time - start,
     timeout(callback, ms): Timer {
       const timer: Pending = { due: time + Math.max(0, ms || 0), callback }
-      let at = pending.length
-      while (at > 0 && pending[at - 1]!.due > timer.due) at--
-      pending.splice(at, 0, timer)
-      return {
-        cancel() {
-          const at = pending.indexOf(timer)
-          if (at !== -1) pending.splice(at, 1)
-        },
-      }
+      insert(timer)
+      return { cancel: () => cancel(timer) }
     },
     immediate(callback) {
       immediates++
@@ -118,7 +138,7 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
       return holds
     },
     get timers() {
-      return pending.length
+      return timers
     },
     settle,
     advance: (ms) =>
@@ -139,7 +159,7 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
           if (settled) return promise
           if (!(await step(end))) break
         }
-        throw new Error(`not settled within ${limit} virtual ms (${pending.length} timers left)`)
+        throw new Error(`not settled within ${limit} virtual ms (${timers} timers left)`)
       }),
   }
 }
