@@ -9,6 +9,7 @@ import { Pull, Push, type Place } from "../../lib/index.ts"
 import { libp2p } from "../../transports/libp2p.ts"
 import { command, greeting, ready } from "../support/bytes.ts"
 import { createNode } from "../support/libp2p.ts"
+import { options } from "../transports/bench.ts"
 import { dice } from "../transports/recorder.ts"
 import { event, events, tidy, until, within } from "../support/sockets.ts"
 
@@ -203,6 +204,31 @@ t.test("whatever dies when, nothing is thrown and all of them find each other ag
   t.strictSame(unhandled, [])
 })
 
+t.test("a connection that ends at any step of a dial over it is an error of the dial, and no other", async (t) => {
+  const [near, far] = await nodes(t)
+  const uncaught: unknown[] = []
+  const note = (error: unknown): void => void uncaught.push(error)
+  process.on("uncaughtException", note)
+  t.teardown(() => process.off("uncaughtException", note))
+  await far.handle("/earshot/zmtp/1.0.0/steps", () => {})
+  const transport = libp2p({ node: near })
+  const address = `${far.getMultiaddrs()[0]!.toString()}#steps`
+  const ends = { linked: 0, failed: 0 }
+  for (let steps = 0; steps < 60; steps++) {
+    const connection = await near.dial(far.getMultiaddrs()[0]!)
+    const dialled = transport.dial(address, options, new AbortController().signal).then(
+      (link) => (ends.linked++, link.destroy()),
+      () => ends.failed++,
+    )
+    for (let i = 0; i < steps; i++) await Promise.resolve()
+    connection.abort(new Error("the cable"))
+    await within("the dial's end", dialled)
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  t.ok(ends.linked > 0 && ends.failed > 0, `over another connection ${ends.linked} times, failed ${ends.failed}`)
+  t.strictSame(uncaught, [])
+})
+
 t.test("a stream reset in the middle of a frame costs that frame, and nobody else anything", async (t) => {
   const [near, far] = await nodes(t)
   const [pull, endpoint] = await bound(t, far, "#mine")
@@ -273,7 +299,7 @@ t.test("a hostile peer that opens 10,000 streams is bounded, and others come in"
     look("bare")
   }
   t.ok(most.named > 0 && most.named <= 300, `as many as handshakes may be under way: ${most.named}`)
-  t.ok(most.bare <= 1000, `as many as Yamux takes: ${most.bare}`)
+  t.ok(most.bare <= 1010, `1,000, as many as Yamux takes, and those that end just then: ${most.bare}`)
   const push = tidy(t, new Push(pushing))
   await within("an honest peer", push.connect(at(near, endpoint)))
   await push.send("honest")

@@ -35,6 +35,9 @@ async function open(
     if (peerIdOf(multiaddr) === node.peerId.toString())
       throw new EarshotError("EINVAL", "a libp2p node can't dial itself: between sockets of one node use inproc://")
     const connection = await connect(node, multiaddr, ownHosts, signal)
+    // Yamux opens a stream in a microtask behind the call, and throws where nobody catches it when the connection was ended
+    // in one between: in a turn of its own there is none.
+    await new Promise<void>((resolve) => clock.immediate(resolve))
     const stream = await connection.newStream(protocolOf(name), { ...limits, signal })
     return linkOver(stream, connection, name, clock, release)
   } catch (error) {
