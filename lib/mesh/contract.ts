@@ -6,6 +6,8 @@
  * which reports addresses and decides nothing. PROTOCOL.md says what travels.
  */
 import type { Clock } from "../clock.ts"
+import type { Events } from "../events.ts"
+import type { MeshEvents } from "./events.ts"
 
 /** Names and values that travel with a message. Names keep their case and are compared exactly. */
 export type Headers = Readonly<Record<string, string | readonly string[]>>
@@ -98,15 +100,8 @@ export interface Discovery {
 // The platform: what the mesh needs of Node and has not in a browser. Given by the composition root.
 
 export interface Platform {
-  /** Environment variables; empty where there are none. */
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** `hostname-pid`, or something alike. */
-  readonly defaultName: string
-  /** Where a member listens by default; empty: it is a leaf. */
-  readonly defaultListen: readonly string[]
-  defaultDiscovery(): Discovery[]
-  /** From `EARSHOT_DNS`, where the platform can ask: `name` or `name:port`. */
-  dns?(place: string): Discovery
+  /** What options leave open. Throws EINVAL for a variable that this version can't obey. */
+  environment(): Environment
   seeds(...endpoints: string[]): Discovery
   /** It leads to this host and no other, or is given by the page's own user: fit for a mesh that is not open. */
   isLocal(endpoint: string): boolean
@@ -124,7 +119,26 @@ export interface Platform {
   watch?(fate: Fate): () => void
   /** One line for people: stderr, the console. */
   log(line: string): void
+  /** The mesh's events as such lines. */
+  logEvents?(events: Events<MeshEvents>, log: (level: LogLevel, text: string) => void): void
 }
+
+/** How a member is where its options don't say: by the variables EARSHOT_…, where there are any, and the platform's own ways. */
+export interface Environment {
+  /** `hostname-pid`, or something alike. */
+  readonly name: string
+  readonly network?: string | undefined
+  /** Empty: it is a leaf. */
+  readonly listen: readonly string[]
+  readonly advertise?: readonly string[] | undefined
+  discovery(): Discovery[]
+  readonly state?: string | undefined
+  /** What is printed. */
+  readonly log?: LogLevel | undefined
+}
+
+/** `debug`: what may come often, too. */
+export type LogLevel = "info" | "debug"
 
 /** What may become of a program whose life is in other hands: a page's. */
 export interface Fate {

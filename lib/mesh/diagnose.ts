@@ -15,7 +15,8 @@ export interface Cause {
 interface Kind {
   /** It only matters as long as nobody is linked. */
   readonly alone?: boolean
-  readonly cure: string
+  /** Unless whoever finds it says so itself, as discoveries do. */
+  readonly cure?: string
 }
 
 /** Every key that Earshot itself finds, likeliest first. */
@@ -27,17 +28,17 @@ const kinds: Readonly<Record<string, Kind>> = {
   full: { cure: "raise `maxLinks` on all members, or leave it so: a leaf is one hop further away" },
   laden: { cure: "raise `maxLeaves` on the members that listen, or have more of them" },
   blocked: { cure: "look for synchronous work in this process, or whether the machine sleeps" },
-  "seed-unresolved": { cure: "check the name, or write its address" },
-  "dns-unresolved": { cure: "check the name, and that its records are there before their members are ready" },
+  "seed-unresolved": {},
+  "dns-unresolved": {},
   "seed-self": { alone: true, cure: "name a seed at another member, too" },
   "seed-silent": { cure: "look whether a member listens at that address and port, and at firewalls between" },
   unreachable: {
     cure: "look at firewalls, at what listens there, and (macOS 15 and later) at the Local Network permission",
   },
   refused: { cure: "look at what listens there: it is no member of this mesh, or is overloaded" },
-  "mdns-interface": { alone: true, cure: "use seeds() or dns()" },
-  "mdns-virtual": { alone: true, cure: "use seeds() or dns()" },
-  "mdns-silent": { alone: true, cure: "give a seed, or use dns()" },
+  "mdns-interface": { alone: true },
+  "mdns-virtual": { alone: true },
+  "mdns-silent": { alone: true },
   "no-discovery": { alone: true, cure: "pass `discovery`: mdns(), seeds(…) or dns(…)" },
   "keeps-to-host": { alone: true, cure: "pass `open: true` to Mesh.join if the others are on other hosts" },
   "clocks-apart": { cure: "set the clocks of both machines (NTP)" },

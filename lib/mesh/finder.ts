@@ -2,7 +2,7 @@
 import type { Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
 import { Carriers } from "./carriers.ts"
-import type { Announcement, Candidate, Discovery, DiscoveryHost, Finding, Platform } from "./contract.ts"
+import type { Announcement, Candidate, Discovery, DiscoveryHost, Finding, LogLevel, Platform } from "./contract.ts"
 import type { Outcome } from "./doors.ts"
 import type { MeshEvents } from "./events.ts"
 import { Findings } from "./findings.ts"
@@ -10,7 +10,6 @@ import type { PeerRecord } from "./gossip.ts"
 import type { Hub } from "./hub.ts"
 import { networkHash } from "./identity.ts"
 import type { Introduction } from "./introduction.ts"
-import { logEvents, type LogLevel } from "./log.ts"
 import type { Member } from "./member.ts"
 import { printable } from "./printable.ts"
 import { MAJOR } from "./wire.ts"
@@ -42,7 +41,7 @@ export class Finder implements DiscoveryHost {
     this.discovery = hub.settings.discovery
     this.network = networkHash(hub.settings.network)
     this.findings = new Findings(hub.clock)
-    if (hub.settings.log !== "off") logEvents(hub.events, (level, text) => this.log(level, text))
+    if (hub.settings.log !== undefined) platform.logEvents?.(hub.events, (level, text) => this.log(level, text))
     else this.hush = hub.events.on("error", (event) => this.onUnheard(event))
   }
 

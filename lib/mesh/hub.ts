@@ -20,7 +20,6 @@ import { dispatch } from "./dispatch.ts"
 import type { Outcome } from "./doors.ts"
 import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
 import { Finder } from "./finder.ts"
-import type { PeerRecord } from "./gossip.ts"
 import { Groups, type OwnLoad } from "./groups.ts"
 import type { Identity } from "./identity.ts"
 import { Incoming } from "./incoming.ts"
@@ -259,10 +258,6 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     this.finder.nudge()
   }
 
-  allowed(endpoint: string): boolean {
-    return this.finder.allowed(endpoint)
-  }
-
   onLinked(member: Member, resumed: boolean): void {
     this.incoming.onLinked(member, resumed)
     if (this.draining) member.tell([bare(Kind.DRAINING)])
@@ -349,14 +344,6 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
   onTurnedAway(remote: string, reason: string, peer: Introduction): void {
     this.finder.onTurnedAway(remote, reason, peer)
     this.settling?.look()
-  }
-
-  onFailure(endpoint: string, error: unknown): void {
-    this.finder.onFailure(endpoint, error)
-  }
-
-  onRecord(record: PeerRecord): void {
-    this.finder.onRecord(record)
   }
 
   onUnknown(count: number): void {

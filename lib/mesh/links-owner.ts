@@ -4,9 +4,10 @@ import type { Codecs } from "./codecs.ts"
 import type { Content } from "./content.ts"
 import type { Crowding, Outcome, Twins } from "./doors.ts"
 import type { Introduction } from "./introduction.ts"
-import type { PeerRecord } from "./gossip.ts"
+import type { GossipOwner } from "./gossip.ts"
 import type { Member } from "./member.ts"
 import type { MeshSettings } from "./options.ts"
+import type { ReachOwner } from "./reach.ts"
 
 export interface LinksOwner {
   readonly identity: Pick<Introduction, "id">
@@ -14,7 +15,6 @@ export interface LinksOwner {
   readonly introduction: Introduction
   readonly codecs: Codecs
   readonly settings: Pick<MeshSettings, "replay">
-  allowed(endpoint: string): boolean
   /** A member is linked. `resumed`: the same boot as before, whose interest is still known. */
   onLinked(member: Member, resumed: boolean): void
   /** Its link is lost, and may come back. */
@@ -37,13 +37,12 @@ export interface LinksOwner {
   /** For `diagnose()` and the log. */
   onRefused(endpoint: string, outcome: Outcome, reason: string, peer: Introduction | undefined): void
   onTurnedAway(remote: string, reason: string, peer: Introduction): void
-  onFailure(endpoint: string, error: unknown): void
   /** For the event `error`. */
   fail(error: unknown): void
+  /** Who decides whom to dial, and hears what came of it. */
+  readonly finder: Pick<ReachOwner, "allowed" | "onFailure"> & Pick<GossipOwner, "onRecord">
   readonly clash: Twins
   readonly crowd: Crowding
-  /** Somebody is said to be alive there. */
-  onRecord(record: PeerRecord): void
   /** Things that were skipped: of a later version of the protocol, or nonsense. */
   onUnknown(count: number): void
   /** Nothing is being dialled any more. */

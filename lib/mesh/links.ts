@@ -288,11 +288,11 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   allowed(endpoint: string): boolean {
-    return this.owner.allowed(endpoint)
+    return this.owner.finder.allowed(endpoint)
   }
 
   onFailure(endpoint: string, error: unknown): void {
-    this.owner.onFailure(endpoint, error)
+    this.owner.finder.onFailure(endpoint, error)
   }
 
   onDeserted(id: string): void {
@@ -326,7 +326,7 @@ export class Links implements EndsOwner, DoorsOwner, ReachOwner, PulseOwner, Gos
   }
 
   onRecord(record: PeerRecord): void {
-    if (!this.settled(record.id)) this.owner.onRecord(record)
+    if (!this.settled(record.id)) this.owner.finder.onRecord(record)
   }
 
   private unlink(member: Member, silent: boolean): void {

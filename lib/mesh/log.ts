@@ -1,9 +1,7 @@
 /** EARSHOT_LOG: the mesh's events as lines for people. Who comes, and what discovery and the links noticed, finder.ts tells. */
 import type { Events } from "../events.ts"
+import type { LogLevel } from "./contract.ts"
 import type { MemberInfo, MeshEvents } from "./events.ts"
-
-/** `debug`: what may come often. */
-export type LogLevel = "info" | "debug"
 
 export function logEvents(events: Events<MeshEvents>, log: (level: LogLevel, text: string) => void): void {
   events.on("leave", ({ member, reason }) => log("info", `${called(member)} is gone: ${reason}`))

@@ -2,7 +2,7 @@
 import { systemClock, type Clock } from "../clock.ts"
 import type { Place } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
-import type { Discovery, PayloadCodec, Platform } from "./contract.ts"
+import type { Discovery, PayloadCodec, Platform, LogLevel } from "./contract.ts"
 import { ENDPOINT } from "./introduction.ts"
 import { msgpack } from "./msgpack.ts"
 
@@ -81,8 +81,8 @@ export interface MeshSettings {
   readonly maxMessageSize: number
   readonly busyPoll: number
   readonly clock: Clock
-  /** From EARSHOT_LOG: what is printed on stderr. */
-  readonly log: "off" | "info" | "debug"
+  /** What is printed on stderr. */
+  readonly log: LogLevel | undefined
 }
 
 const MiB = 1024 * 1024
@@ -104,16 +104,9 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
     if (LATER.has(name)) throw new EarshotError("EINVAL", `${name} is not there yet: this version has no such option`)
     if (!KNOWN.has(name)) throw new EarshotError("EINVAL", `a mesh has no option ${name}`)
   }
-  const { env } = platform
-  for (const name of ["EARSHOT_SECRET", "EARSHOT_SECRET_FILE"])
-    if (env[name] !== undefined) throw new EarshotError("EINVAL", `${name} is set, and this version knows no secrets`)
-  const list = (text: string | undefined): string[] | undefined =>
-    text
-      ?.split(",")
-      .map((each) => each.trim())
-      .filter((each) => each !== "")
-  const name = options.name ?? env["EARSHOT_NAME"] ?? platform.defaultName
-  const network = options.network ?? env["EARSHOT_NETWORK"] ?? "default"
+  const given = platform.environment()
+  const name = options.name ?? given.name
+  const network = options.network ?? given.network ?? "default"
   for (const [what, value] of Object.entries({ name, network }))
     if (typeof value !== "string" || value === "" || value.length > 256)
       throw new EarshotError("EINVAL", `${what} must be a string of 1 to 256 characters`)
@@ -121,16 +114,15 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
     if (typeof (options[flag] ?? true) !== "boolean") throw new EarshotError("EINVAL", `${flag} is true or false`)
   for (const list of ["listen", "advertise", "discovery", "codecs"] as const)
     if (!Array.isArray(options[list] ?? [])) throw new EarshotError("EINVAL", `${list} is an array`)
-  const log = env["EARSHOT_LOG"]
   return {
     name,
     network,
     open: options.open ?? false,
-    listen: options.listen ?? list(env["EARSHOT_LISTEN"]) ?? platform.defaultListen,
-    advertise: checkAdvertised(options.advertise ?? list(env["EARSHOT_ADVERTISE"]) ?? []),
-    discovery: checkDiscovery(options.discovery ?? defaultDiscovery(platform, list)),
+    listen: options.listen ?? given.listen,
+    advertise: checkAdvertised(options.advertise ?? given.advertise ?? []),
+    discovery: checkDiscovery(options.discovery ?? given.discovery()),
     meta: checkMeta(options.meta ?? {}),
-    state: checkState(options.state ?? env["EARSHOT_STATE"]),
+    state: checkState(options.state ?? given.state),
     maxLinks: whole("maxLinks", options.maxLinks ?? 128, 1),
     maxLeaves: whole("maxLeaves", options.maxLeaves ?? 1024, 0),
     settle: whole("settle", options.settle ?? 1000, 0),
@@ -142,7 +134,7 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
     maxMessageSize: whole("maxMessageSize", options.maxMessageSize ?? 16 * MiB, 1024),
     busyPoll: whole("busyPoll", options.busyPoll ?? 0, 0),
     clock: options.clock ?? systemClock,
-    log: log === "info" || log === "debug" ? log : "off",
+    log: given.log,
   }
 }
 
@@ -178,17 +170,6 @@ function checkDiscovery(all: readonly Discovery[]): readonly Discovery[] {
 function checkState(path: string | undefined): string | undefined {
   if (path !== undefined && typeof path !== "string") throw new EarshotError("EINVAL", "state is the path of a file")
   return path === "" ? undefined : path
-}
-
-function defaultDiscovery(platform: Platform, list: (text: string | undefined) => string[] | undefined): Discovery[] {
-  const { env } = platform
-  const seeds = list(env["EARSHOT_SEEDS"]) ?? []
-  const names = list(env["EARSHOT_DNS"]) ?? []
-  return [
-    ...platform.defaultDiscovery(),
-    ...(seeds.length > 0 ? [platform.seeds(...seeds)] : []),
-    ...(platform.dns === undefined ? [] : names.map((name) => platform.dns!(name))),
-  ]
 }
 
 function whole(name: string, value: number, least: number): number {

@@ -24,13 +24,12 @@ interface Page {
 }
 
 export const platform: Platform = {
-  env: {},
-  get defaultName(): string {
-    return `page-${freshId(systemClock).slice(0, 6)}`
-  },
-  // A page can't listen: it is a leaf.
-  defaultListen: [],
-  defaultDiscovery: () => [origin()],
+  environment: () => ({
+    name: `page-${freshId(systemClock).slice(0, 6)}`,
+    // A page can't listen: it is a leaf.
+    listen: [],
+    discovery: () => [origin()],
+  }),
   seeds,
   // A page dials what it was given, and of what it hears only what was advertised.
   isLocal: (endpoint) =>

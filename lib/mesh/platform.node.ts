@@ -1,21 +1,16 @@
 /** What the mesh needs of Node, Bun and Deno. */
-import { hostname } from "node:os"
 import { ambient } from "./calls-context.node.ts"
-import type { Discovery, Platform } from "./contract.ts"
-import { dns, resolveName } from "./discovery/dns.node.ts"
-import { mdns } from "./discovery/mdns.node.ts"
+import type { Platform } from "./contract.ts"
+import { resolveName } from "./discovery/dns.node.ts"
 import { seedsWith } from "./discovery/seeds.ts"
+import { readEnvironment } from "./environment.node.ts"
 import { dialable } from "./interfaces.node.ts"
+import { logEvents } from "./log.ts"
 import { isLocalPeer, keepPeersLocal } from "./peers.ts"
 import { openState } from "./state.node.ts"
 
 export const platform: Platform = {
-  env: process.env,
-  defaultName: `${hostname()}-${process.pid}`,
-  defaultListen: ["tcp://*:0"],
-  // A pod hears no multicast, and asking for it would only mislead.
-  defaultDiscovery: () => (process.env["KUBERNETES_SERVICE_HOST"] === undefined ? [mdns()] : []),
-  dns: namedPlace,
+  environment: () => readEnvironment(process.env),
   seeds: (...endpoints) => seedsWith(resolveName, endpoints),
   isLocal: (endpoint) =>
     /^(inproc|ipc):/.test(endpoint) ||
@@ -26,10 +21,5 @@ export const platform: Platform = {
   openState,
   ambient,
   log: (line) => void process.stderr.write(`${line}\n`),
-}
-
-/** `name`, or `name:port` where no SRV records bring the ports. */
-function namedPlace(place: string): Discovery {
-  const [, name = place, port] = /^(.+):(\d+)$/.exec(place) ?? []
-  return dns(name, port === undefined ? {} : { port: Number(port) })
+  logEvents,
 }

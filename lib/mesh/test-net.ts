@@ -7,6 +7,7 @@ import { EarshotError } from "../errors.ts"
 import type { VirtualClock } from "../virtual-clock.ts"
 import type { Ambient, Platform } from "./contract.ts"
 import { freshId } from "./identity.ts"
+import { logEvents } from "./log.ts"
 import { Mesh } from "./mesh.ts"
 import type { MeshOptions } from "./options.ts"
 import { ready } from "./ready.ts"
@@ -218,10 +219,7 @@ export class VirtualTestMesh<Name extends string = string> extends TestMesh<Name
 function platformOf(here: string, states: TestStates, log: "info" | "debug" | undefined): Platform {
   return {
     // The machine's own variables concern no test.
-    env: { EARSHOT_LOG: log },
-    defaultName: here,
-    defaultListen: [here],
-    defaultDiscovery: () => [],
+    environment: () => ({ name: here, listen: [here], discovery: () => [], log }),
     seeds: (...endpoints) => ({
       name: "seeds",
       start: async (host) => host.found({ endpoints }),
@@ -232,5 +230,6 @@ function platformOf(here: string, states: TestStates, log: "info" | "debug" | un
     keepLocal: (endpoint) => endpoint,
     openState: (path, clock) => states.open(path, clock),
     log: (line) => console.error(line),
+    logEvents,
   }
 }

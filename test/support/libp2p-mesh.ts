@@ -5,6 +5,7 @@ import { tcp } from "@libp2p/tcp"
 import { yamux } from "@libp2p/yamux"
 import type { Test } from "tap"
 import { Transports } from "../../lib/endpoint.ts"
+import { readEnvironment } from "../../lib/mesh/environment.node.ts"
 import { Mesh } from "../../lib/mesh/mesh.ts"
 import type { MeshOptions } from "../../lib/mesh/options.ts"
 import { platform } from "../../lib/mesh/platform.node.ts"
@@ -15,7 +16,7 @@ import { completePromise } from "../../transports/libp2p/library.ts"
 completePromise()
 
 /** What the environment says of meshes is left out. */
-const own = { ...platform, env: {} }
+const own = { ...platform, environment: () => readEnvironment({}) }
 
 class Member extends Mesh {
   static over(node: Libp2p, options: MeshOptions): Promise<Mesh> {
