@@ -12,7 +12,7 @@ if (!existsSync(entry)) missing("not built")
 const { Mesh, seeds } = await import(entry)
 
 /** Node takes one connection a turn of its loop: the more members share a loop, the longer a storm of them takes. */
-const PROCESSES = 8
+const PROCESSES = 4
 /** ms for which an idle crowd is looked at, and before that left alone. */
 const IDLE = 10_000
 const QUIET = 10_000
