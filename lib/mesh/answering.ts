@@ -9,7 +9,7 @@ import { MeshMessage, type ReplyOptions } from "./message.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
 import type { Subscription } from "./subscription.ts"
-import { FAILED, Kind, numberAt, numbered, requestOf } from "./wire.ts"
+import { FAILED, Kind, LAST, PART, numberAt, numbered, requestOf } from "./wire.ts"
 
 /** Where an answer goes. */
 export interface Answers {
@@ -166,10 +166,11 @@ export class Answering {
     }
   }
 
-  /** An error as the content of a failed reply. */
+  /** An error of ours, or one that came from afar, as the content of a failed reply. */
   failed(error: unknown): Uint8Array[] {
     const { code, text } = failureOf(error)
-    return encodeContent("", this.errors, { code, message: text })
+    const { remoteCode = code } = Object(error) as { remoteCode?: unknown }
+    return encodeContent("", this.errors, { code: remoteCode, message: text })
   }
 
   /** One of the groups in which we answer that. */
@@ -216,22 +217,22 @@ export class Answering {
     this.send(member, failure(this.errors, id, code, ""))
   }
 
-  private send(member: Member, message: Message): void {
+  /** A REPLY. One for which there is no room, or that is too large, becomes an error. */
+  send(member: Member, message: Message): void {
     const { context } = this
+    const head = message[0]!
+    const instead = (code: string, text: string): Message =>
+      failure(this.errors, numberAt(head, 2), code, text, head[1]! & PART)
     if (context.interest.dirty) context.interest.flush()
     const posted = member.post(message)
     // An answer waits whatever the marks say: the asker bounds how many there are, and we their bytes.
     if (posted === "full")
       member.tellCounted(
-        member.stuffed
-          ? failure(this.errors, numberAt(message[0]!, 2), "LIMIT", "too many answers wait to be read")
-          : message,
+        member.stuffed && !(head[1]! & LAST) ? instead("LIMIT", "too many answers wait to be read") : message,
       )
     else if (posted === "too-large") {
       context.drop("too-large", 1, 0, { member })
-      member.tellCounted(
-        failure(this.errors, numberAt(message[0]!, 2), "TOO_LARGE", "the answer is larger than the asker takes"),
-      )
+      member.tellCounted(instead("TOO_LARGE", "the answer is larger than the asker takes"))
     }
   }
 
@@ -285,6 +286,6 @@ export function failureOf(error: unknown): Failure {
   }
 }
 
-function failure(coding: Coding, id: number, code: string, text: string): Message {
-  return [numbered(Kind.REPLY, FAILED, id), ...encodeContent("", coding, { code, message: text })]
+function failure(coding: Coding, id: number, code: string, text: string, flags = 0): Message {
+  return [numbered(Kind.REPLY, FAILED | flags, id), ...encodeContent("", coding, { code, message: text })]
 }

@@ -13,7 +13,7 @@ import { isMemberId } from "./introduction.ts"
 import type { Member } from "./member.ts"
 import type { Outgoing } from "./outgoing.ts"
 import type { Party, Route } from "./routes.ts"
-import { FAILED, Kind, numberAt, numbered, requestHead } from "./wire.ts"
+import { FAILED, Kind, LAST, PART, numberAt, numbered, requestHead } from "./wire.ts"
 
 /** How one request is made. */
 export interface RequestCallOptions {
@@ -51,7 +51,7 @@ export interface Server {
   readonly to?: string | undefined
 }
 
-/** What comes of it: one call of one of these. */
+/** What comes of it: one call of one of these, `many` aside. */
 export interface Asked {
   /** `frames`: the content as it came, to be passed on. */
   readonly resolve: (content: Content, from: MemberInfo, frames: readonly Uint8Array[]) => void
@@ -59,6 +59,16 @@ export interface Asked {
   readonly reject: (error: unknown, frames?: readonly Uint8Array[]) => void
   /** The server was lost before it accepted, was full, or has nobody who answers: somebody else may. */
   readonly refuse: (error: EarshotError) => void
+  /** It is a question to all that are behind the one who is asked. */
+  readonly many?: Many | undefined
+}
+
+/** What comes of a question to many, beside what comes of any: as many parts as there are, and the last one as if it were the only one, or `end`. */
+export interface Many {
+  /** One has answered, or failed, and another may follow. */
+  readonly part: (answer: Content | EarshotError, from: MemberInfo, frames: readonly Uint8Array[]) => void
+  /** Nothing follows. */
+  readonly end: () => void
 }
 
 /** One request to one server. */
@@ -67,6 +77,8 @@ export interface Pending extends Asked {
   readonly server: Server
   readonly began: number
   accepted: boolean
+  /** Answers so far, of a question to many. */
+  parts: number
   /** The one who had accepted it is lost: ask another, rather than to wait for a reply that may still come? */
   readonly impatient: boolean
   /** Takes it back from ourselves. */
@@ -76,6 +88,8 @@ export interface Pending extends Asked {
 /** Awaiting answers at a time; and as many for somebody who can be asked. */
 const MAX_PENDING = 65_536
 export const DEFAULT_TIMEOUT = 5000
+/** Answers to one question that come by one carrier. */
+const MAX_PARTS = 16_384
 
 /** Requests made here, and what came of them; the rest is under way. */
 export interface RequestTallies {
@@ -164,20 +178,21 @@ export class Asking {
     while (this.pending.has(this.last))
     const id = this.last
     const { party, queue, to } = server
-    const pending: Pending = { ...asked, id, server, began: context.clock.now(), accepted: false, impatient }
+    const pending: Pending = { ...asked, id, server, began: context.clock.now(), accepted: false, parts: 0, impatient }
     if (party === undefined) {
       this.pending.set(id, pending)
       pending.accepted = true
       context.groups.asked(party)
       pending.abort = this.answering.askOwn(subject, frames, queue, remaining, {
         reply: (content, frames) => this.settle(id, undefined, content, frames),
-        fail: (code, text) => this.fail(id, code, text),
+        fail: (code, text) => this.fail(id, { code, text }),
       })
       return pending
     }
     let sent = false
     try {
-      sent = party.offer([requestHead(id, remaining, queue, to), ...frames])
+      const many = asked.many !== undefined && party.features.has("many")
+      sent = party.offer([requestHead(id, remaining, queue, to, many), ...frames])
     } catch (error) {
       return fail(new EarshotError("TOO_LARGE", (error as Error).message, error))
     }
@@ -204,13 +219,24 @@ export class Asking {
 
   onReply(member: Member, message: Message): void {
     const head = message[0]!
+    const flags = head[1]!
     const id = numberAt(head, 2)
-    if (this.pending.get(id)?.server.party !== member) return
+    const pending = this.pending.get(id)
+    if (pending?.server.party !== member) return
+    const { many } = pending
+    if (flags & LAST && many !== undefined) return void (this.finish(pending) && many.end())
     const content = decodeContent(message, 1, member.reading)
     const frames = message.slice(1)
-    if ((head[1]! & FAILED) === 0) return this.settle(id, member, content, frames)
-    const { code, message: text } = Object(content.data) as { code?: unknown; message?: unknown }
-    this.fail(id, typeof code === "string" ? code : "REMOTE", typeof text === "string" ? text : "", frames)
+    const failure = flags & FAILED ? failureIn(content) : undefined
+    if (flags & PART && many !== undefined) {
+      pending.accepted = true
+      if (++pending.parts <= MAX_PARTS)
+        return many.part(failure === undefined ? content : errorOf(failure), member, frames)
+      this.takeBack(pending)
+      return pending.reject(new EarshotError("LIMIT", `over ${MAX_PARTS} answers came by one member`))
+    }
+    if (failure === undefined) this.settle(id, member, content, frames)
+    else this.fail(id, failure, frames)
   }
 
   /** Its link is lost. What it had accepted may still be answered: replies are kept for us while the link may come back. */
@@ -255,13 +281,14 @@ export class Asking {
     pending.resolve(content, party ?? this.context.self, frames)
   }
 
-  private fail(id: number, code: string, text: string, frames?: readonly Uint8Array[]): void {
+  private fail(id: number, failure: Said, frames?: readonly Uint8Array[]): void {
     const pending = this.pending.get(id)
     if (pending === undefined || !this.finish(pending)) return
+    const { code } = failure
     // A leaf hears from its carrier that the one who was asked is lost.
     const lost = code === "PEER_LOST" && pending.impatient
-    if (code === "BUSY" || code === "NO_RESPONDERS" || lost) pending.refuse(new EarshotError(code, text || undefined))
-    else pending.reject(remoteError(code, text), frames)
+    if (code === "BUSY" || code === "NO_RESPONDERS" || lost) pending.refuse(errorOf(failure))
+    else pending.reject(errorOf(failure), frames)
   }
 
   private lose(member: Member, which: (pending: Pending) => boolean): void {
@@ -275,7 +302,8 @@ export class Asking {
   }
 
   private finish(pending: Pending): boolean {
-    if (!this.pending.delete(pending.id)) return false
+    if (this.pending.get(pending.id) !== pending) return false
+    this.pending.delete(pending.id)
     this.context.groups.over(pending.server.party)
     if (this.pending.size === 0) this.context.onLess()
     return true
@@ -284,10 +312,24 @@ export class Asking {
 
 const isOurs = ({ parties }: Route["servers"][number]): boolean => parties.includes(undefined)
 
+/** What a FAILED reply says. */
+interface Said {
+  readonly code: string
+  readonly text: string
+}
+
+function failureIn({ data }: Content): Said {
+  const { code, message } = Object(data) as { code?: unknown; message?: unknown }
+  return { code: typeof code === "string" ? code : "REMOTE", text: typeof message === "string" ? message : "" }
+}
+
+/** Codes that say the same wherever they come from. */
+const OURS = ["BUSY", "NO_RESPONDERS", "TIMEOUT", "PEER_LOST", "TOO_LARGE", "ENCODE", "DECODE", "LIMIT"] as const
+
 /** A code of ours keeps its meaning; any other is the handler's own, and REMOTE. */
-function remoteError(code: string, text: string): EarshotError {
-  if (code === "TIMEOUT" || code === "PEER_LOST" || code === "TOO_LARGE" || code === "ENCODE" || code === "DECODE")
-    return new EarshotError(code, text || undefined)
+function errorOf({ code, text }: Said): EarshotError {
+  const ours = OURS.find((each) => each === code)
+  if (ours !== undefined) return new EarshotError(ours, text || undefined)
   const error = new EarshotError("REMOTE", text || undefined)
   // What the handler called it.
   if (code !== "REMOTE") Object.defineProperty(error, "remoteCode", { value: code, enumerable: true })

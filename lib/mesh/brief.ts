@@ -8,7 +8,7 @@ export interface BriefReader {
   /** What this member publishes goes to nobody but us. */
   keeps(member: Member): boolean
   /** The BRIEF in these bytes. Throws EPROTO. */
-  onBrief(member: Member, bytes: Uint8Array, from: number, size: number): void
+  readBrief(member: Member, bytes: Uint8Array, from: number, size: number): void
 }
 
 /** From now on, on the live link of this member. What is left goes the way of all messages: what must be passed on, errors, ends. */
@@ -23,7 +23,7 @@ export function skimBriefs(links: Links, reader: BriefReader, member: Member): v
     pipe.receivedBytes += size
     thanks.took(member, size)
     try {
-      reader.onBrief(member, bytes, from, size)
+      reader.readBrief(member, bytes, from, size)
     } catch (error) {
       // A member that breaks the protocol loses its link, nothing else.
       pipe.close(error instanceof EarshotError ? error : new EarshotError("EPROTO", undefined, error))

@@ -8,6 +8,7 @@
 import type { Clock } from "../clock.ts"
 import type { Events } from "../events.ts"
 import type { MeshEvents } from "./events.ts"
+import type { Relay, RelayOwner } from "./relay.ts"
 
 /** Names and values that travel with a message. Names keep their case and are compared exactly. */
 export type Headers = Readonly<Record<string, string | readonly string[]>>
@@ -109,6 +110,8 @@ export interface Platform {
   addresses(endpoint: string, open: boolean): string[]
   /** An endpoint to listen at, for a mesh that is not open: `tcp://*:0` becomes `tcp://127.0.0.1:0`. */
   keepLocal(endpoint: string): string
+  /** What passes through a member here. */
+  relay(owner: RelayOwner): Relay
   /** Keeps identity, boot epoch and last good addresses at `path`. Rejects STATE_IN_USE. */
   openState?(path: string, clock: Clock): Promise<StateStore>
   /** Follows asynchronous work, where the platform can. */

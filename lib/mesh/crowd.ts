@@ -61,8 +61,8 @@ export class Crowd implements Crowding {
   }
 
   get laden(): boolean {
-    const { links, settings } = this.hub
-    return links.linkedCount - links.roll.full >= settings.maxLeaves
+    const { links, relay, settings } = this.hub
+    return !relay.carries || links.linkedCount - links.roll.full >= settings.maxLeaves
   }
 
   spareFor(leaf: string): Candidate | undefined {

@@ -14,7 +14,7 @@ export function dispatch(hub: Hub, member: Member, kind: number, message: Messag
   const head = message[0]!
   switch (kind) {
     case Kind.BRIEF:
-      return hub.incoming.onShort(member, message)
+      return hub.incoming.onBrief(member, message)
     case Kind.PUBLISH:
       return hub.incoming.onPublish(member, message)
     case Kind.REQUEST:

@@ -5,7 +5,7 @@
 import { EarshotError } from "../errors.ts"
 import { checkTimeout } from "../waiters.ts"
 import type { Hub } from "./hub.ts"
-import { JUST_TIMEOUT, checkNames } from "./option-names.ts"
+import { JUST_TIMEOUT, checkNames } from "./option-checks.ts"
 import { Kind, bare } from "./wire.ts"
 
 /** How `drain` goes about it. */

@@ -4,6 +4,7 @@
  */
 import type { Clock, Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
+import { batches } from "./batches.ts"
 import { Digest } from "./digest.ts"
 import { endpointsOf, isMemberId } from "./introduction.ts"
 import type { Member } from "./member.ts"
@@ -37,7 +38,6 @@ const ROUND = 5000
 const GREETED = 4
 /** ms without a dial after which nobody else seems to come. */
 const LULL = 250
-const RECORDS_PER_MESSAGE = 256
 /** Of others: members in a list, records in a message. */
 const MAX_LIST = 65_536
 const MAX_RECORDS = 1024
@@ -111,8 +111,7 @@ export class Gossip {
     for (const { id, epoch, endpoints, advertised } of this.known())
       if (id !== member.id && !this.heard.has(id) && !(Number(theirs.get(id)) >= epoch))
         lacking.push({ id, epoch, endpoints, advertised })
-    for (let i = 0; i < lacking.length; i += RECORDS_PER_MESSAGE)
-      member.tell([bare(Kind.RECORDS), msgpack.encode(lacking.slice(i, i + RECORDS_PER_MESSAGE))])
+    for (const each of batches(lacking, weigh)) member.tell([bare(Kind.RECORDS), msgpack.encode(each)])
     if (flags & ANSWER) this.list(member, false)
   }
 
@@ -173,6 +172,9 @@ export class Gossip {
     return digest
   }
 }
+
+/** Bytes of a record, at most: names of fields, an id, numbers, and endpoints, which are ASCII. */
+const weigh = ({ endpoints }: PeerRecord): number => endpoints.reduce((sum, { length }) => sum + length + 5, 160)
 
 /** A list of MessagePack. Throws EPROTO. */
 function read(body: Uint8Array | undefined, most: number): unknown[] {

@@ -34,7 +34,7 @@ import type { Member } from "./member.ts"
 import type { MeshSettings } from "./options.ts"
 import { Outgoing } from "./outgoing.ts"
 import { keepLocal } from "./peers.ts"
-import { Relay } from "./relay.ts"
+import type { Relay } from "./relay.ts"
 import { report } from "./reports.ts"
 import { Routes } from "./routes.ts"
 import { Sampling } from "./sample.ts"
@@ -110,7 +110,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
       onUndecodable: (content) => this.onUndecodable(undefined, content),
     }
     this.links = new Links(clock, transports, this, settings)
-    this.relay = new Relay(this)
+    this.relay = platform.relay(this)
     this.loads = new Loads(this)
     this.interest = new OwnInterest(clock, this.relay, (message) => this.tellMembers(message))
     this.groups = new Groups(clock, this)

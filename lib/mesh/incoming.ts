@@ -1,4 +1,5 @@
 /** What others publish and what they want, as it comes in. */
+import { sizeOf } from "../bytes.ts"
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import { skimBriefs, type BriefReader } from "./brief.ts"
@@ -53,12 +54,12 @@ export class Incoming implements BriefReader {
   }
 
   /** The most frequent of all, where it lies. */
-  onBrief(member: Member, bytes: Uint8Array, from: number, size: number): void {
+  readBrief(member: Member, bytes: Uint8Array, from: number, size: number): void {
     this.deliver(member, contentIn(bytes, from + BRIEF_HEAD, from + size, undefined, member.reading))
   }
 
   /** The same, as a message. */
-  onShort(member: Member, message: Message): void {
+  onBrief(member: Member, message: Message): void {
     const content = decodeContent(message, 0, member.reading, BRIEF_HEAD)
     this.deliver(member, content)
     const { relay } = this.context
@@ -87,7 +88,7 @@ export class Incoming implements BriefReader {
     if (flags & GROUPS)
       for (const group of groupsOf(head)) {
         // Who can take it back gives it to another, so that nobody waits behind one that is busy.
-        const force = !member.features.has("groups")
+        const force = !member.features.has("groups") || !member.takes(sizeOf(message))
         const passed = relay.passTo(member, group, content, message)
         if (passed === "passed" || local.deliverTo(group, content, member, force)) kept = true
         else if (force) this.context.drop("busy", 1, content.raw.length, { member, subject: content.subject })

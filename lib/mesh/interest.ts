@@ -7,6 +7,7 @@ import type { Clock, Timer } from "../clock.ts"
 import type { Message } from "../contract.ts"
 import { encodeText } from "../bytes.ts"
 import { EarshotError } from "../errors.ts"
+import { batches } from "./batches.ts"
 import { Digest } from "./digest.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
@@ -42,7 +43,6 @@ export const MAX_COST: number = 16 * 1024 * 1024
 const TOKEN_COST = 32
 /** Bytes of one message of theirs. */
 const MAX_BODY: number = 4 * 1024 * 1024
-const OPS_PER_MESSAGE = 1024
 /** ms between two digests on a link, at least. */
 export const DIGEST_EVERY = 10_000
 const RESPONDS = 1
@@ -209,11 +209,11 @@ export class OwnInterest {
 }
 
 export function encodeOps(ops: readonly Op[]): Message[] {
-  const messages: Message[] = []
-  for (let i = 0; i < ops.length; i += OPS_PER_MESSAGE)
-    messages.push([bare(Kind.INTEREST), msgpack.encode(ops.slice(i, i + OPS_PER_MESSAGE))])
-  return messages
+  return batches(ops, weigh).map((each) => [bare(Kind.INTEREST), msgpack.encode(each)])
 }
+
+/** Bytes, at most: 3 for each UTF-16 unit. */
+const weigh = ([, pattern, queue]: Op): number => 3 * (pattern.length + (queue?.length ?? 0)) + 32
 
 /** A whole table, to its barrier: it takes the place of any before. */
 export function encodeTable(ops: readonly Op[]): Message[] {

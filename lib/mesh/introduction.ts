@@ -39,7 +39,17 @@ export interface Introduction {
 }
 
 /** Optional parts of the protocol that this code has. A feature is used on a link when both name it. */
-export const FEATURES: readonly string[] = ["replay", "groups", "gossip", "suspect", "sample", "brief", "crowd", "to"]
+export const FEATURES: readonly string[] = [
+  "replay",
+  "groups",
+  "gossip",
+  "suspect",
+  "sample",
+  "brief",
+  "crowd",
+  "to",
+  "many",
+]
 
 export const VERSION: readonly [number, number] = [MAJOR, MINOR]
 

@@ -1,15 +1,16 @@
 /** One question to many: to one of each queue group that answers a subject, and to every server that is in none. */
+import { sizeOf } from "../bytes.ts"
 import type { Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
-import type { Pending, Reply, Server } from "./asking.ts"
+import type { Reply, Server } from "./asking.ts"
 import type { Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
 import { Feed } from "./feed.ts"
-import { checkNames, namesOf } from "./option-names.ts"
-import { TOO_MANY, choose, question, type Behalf, type Question } from "./one-request.ts"
-import type { Party } from "./routes.ts"
+import { Inquiry, choicesOf, type Said } from "./inquiry.ts"
+import { checkNames, namesOf } from "./option-checks.ts"
+import { TOO_MANY, question, type Behalf, type Question } from "./one-request.ts"
 
 /** How `requestMany` asks. */
 export interface RequestManyOptions {
@@ -43,15 +44,19 @@ export interface ReplyFailure {
   readonly error: EarshotError
 }
 
-/** Bytes of replies that wait to be read: one that finds more is left out, and is a failure with code LIMIT. */
+/**
+ * Bytes of replies that wait to be read: one that finds more is left out, and is a failure with code LIMIT. Failures have as
+ * much for their texts, and are kept without them beyond that.
+ */
 const MOST_BYTES = 64 * 1024 * 1024
+/** Bytes that a reply weighs beside its frames. */
+const WEIGHT = 64
 
 /**
  * The replies to one question, in the order they come. It is asked when the first reply is asked for, once: whoever iterates
  * again gets what is left. The loop gets replies alone; servers that failed are in `failures`, so that one bad server spoils
  * nobody's answer. When nobody answers the subject it ends at once, without an error; when the mesh is closed, with those that
- * were open among the failures (EBADF). A carrier answers once:
- * servers in no group that are behind one carrier count as one, and for a leaf all of them do; of groups a leaf asks each.
+ * were open among the failures (EBADF). Whoever answers by way of a carrier has the carrier for `from`.
  */
 export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
   /** Who was asked and failed, so far. */
@@ -63,8 +68,9 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
     () => this.begin(),
     () => this.end(),
   )
-  private readonly asked = new Set<OneServer>()
+  private inquiry: Inquiry | undefined
   private replies = 0
+  private failureBytes = 0
   private begun = false
   private over = false
   private timer: Timer | undefined
@@ -111,52 +117,44 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
     this.stopHoping()
     this.stopHoping = undefined
     context.asking.copy(subject, frames)
+    const lists: Server[][] = []
     for (const { queue, parties } of context.routes.of(subject).servers) {
-      const servers = parties.map((party): Server => ({ party, queue }))
-      if (queue === undefined) for (const server of servers) this.asked.add(new OneServer([server]))
-      else this.asked.add(new OneServer(servers))
+      const servers = [...new Set(parties)].map((party): Server => ({ party, queue }))
+      if (queue !== undefined) lists.push(servers)
+      else for (const server of servers) lists.push([server])
     }
+    const choices = choicesOf(context, lists)
+    if (choices.length === 0) return this.end()
     const deadline = context.clock.now() + this.question.timeout
-    for (const one of [...this.asked]) this.attempt(one, deadline)
-    this.look()
+    this.inquiry = new Inquiry(
+      context,
+      {
+        subject,
+        frames,
+        many: true,
+        remaining: () => Math.max(1, deadline - context.clock.now()),
+        onSaid: (said, last) => {
+          if (said !== undefined) this.take(said)
+          if (last) this.end()
+        },
+      },
+      choices,
+    )
   }
 
-  private attempt(one: OneServer, deadline: number): void {
-    const { context, question } = this
-    const server = choose(context, one.left)
-    if (server === undefined) {
-      this.asked.delete(one)
-      if (one.error !== undefined) this.failed(one.last, one.error)
-      return
-    }
-    one.begin(server)
-    const remaining = Math.max(1, deadline - context.clock.now())
-    one.pending = context.asking.ask(server, question.subject, question.frames, remaining, false, {
-      resolve: (content, from) => {
-        this.asked.delete(one)
-        this.reply(content, from)
-        this.look()
-      },
-      reject: (error) => {
-        this.asked.delete(one)
-        this.failed(server.party, error as EarshotError)
-        this.look()
-      },
-      refuse: (error) => {
-        one.error = error
-        if (!this.over) this.attempt(one, deadline)
-        this.look()
-      },
-    })
+  private take({ answer, from, frames }: Said): void {
+    if (answer instanceof EarshotError) this.failed(from, answer)
+    else this.reply(answer, from, frames!)
   }
 
-  private reply(content: Content, from: MemberInfo): void {
+  private reply(content: Content, from: MemberInfo, frames: readonly Uint8Array[]): void {
     if (this.over) return
-    const { problem, headers, raw } = content
+    const { problem, headers } = content
+    const size = sizeOf(frames) + WEIGHT
     if (problem !== undefined) return this.failed(from, problem)
-    if (this.feed.bytes + raw.length > MOST_BYTES && this.feed.length > 0)
+    if (this.feed.bytes + size > MOST_BYTES && this.feed.length > 0)
       return this.failed(from, new EarshotError("LIMIT", `over ${MOST_BYTES} bytes of replies wait to be read`))
-    this.feed.push({ data: content.data as Data, headers, from }, raw.length)
+    this.feed.push({ data: content.data as Data, headers, from }, size)
     const { max = Infinity, stall } = this.options
     if (++this.replies >= max) return this.end()
     if (stall === undefined) return
@@ -164,13 +162,11 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
     this.stalled = this.context.clock.timeout(() => this.end(), stall)
   }
 
-  private failed(from: MemberInfo | Party, error: EarshotError): void {
-    if (!this.over) this.failures.push({ from: from ?? this.context.self, error })
-  }
-
-  /** All have answered, or are gone. */
-  private look(): void {
-    if (this.asked.size === 0) this.end()
+  private failed(from: MemberInfo, error: EarshotError): void {
+    if (this.over) return
+    this.failureBytes += error.message.length + WEIGHT
+    const told = this.failureBytes > MOST_BYTES ? new EarshotError(error.code) : error
+    this.failures.push({ from, error: told })
   }
 
   private readonly abort = (): void => this.fail(this.question.signals.find(({ aborted }) => aborted)!.reason)
@@ -190,28 +186,8 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
     this.stalled?.cancel()
     this.stopHoping?.()
     for (const signal of question.signals) signal.removeEventListener("abort", this.abort)
-    for (const { pending } of this.asked) if (pending !== undefined) context.asking.takeBack(pending)
-    this.asked.clear()
+    this.inquiry?.takeBack()
     context.asking.count(this.replies > 0 ? "answered" : "failed")
     context.clock.release()
-  }
-}
-
-/** One answer that is awaited: from one of these. */
-class OneServer {
-  left: readonly Server[]
-  last: Party
-  pending: Pending | undefined
-  /** Why the last one that was asked refused. */
-  error: EarshotError | undefined
-
-  constructor(servers: readonly Server[]) {
-    this.left = servers
-  }
-
-  begin(server: Server): void {
-    this.last = server.party
-    this.left = this.left.filter((each) => each !== server)
-    this.pending = undefined
   }
 }

@@ -114,6 +114,11 @@ export class Member implements MemberInfo {
     return this.pipe !== undefined && this.pipe.queuedBytes > STUFFED
   }
 
+  /** A message of that size isn't too large for it. */
+  takes(size: number): boolean {
+    return size <= (this.pipe?.session?.peerMax ?? Infinity)
+  }
+
   /** Sends, or keeps for it, a message that is counted. */
   post(message: Message, size: number = sizeOf(message)): Posted {
     const { pipe, replay } = this

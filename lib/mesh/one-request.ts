@@ -7,7 +7,7 @@ import { encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers } from "./contract.ts"
 import type { MemberInfo } from "./events.ts"
-import { checkNames, namesOf } from "./option-names.ts"
+import { checkNames, namesOf } from "./option-checks.ts"
 import type { Party } from "./routes.ts"
 
 export const TOO_MANY = "too many requests wait for somebody to ask"

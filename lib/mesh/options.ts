@@ -3,8 +3,10 @@ import { systemClock, type Clock } from "../clock.ts"
 import type { Place } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
 import type { Discovery, PayloadCodec, Platform, LogLevel } from "./contract.ts"
+import { LEAST_MAX } from "./batches.ts"
 import { ENDPOINT } from "./introduction.ts"
 import { msgpack } from "./msgpack.ts"
+import { whole } from "./option-checks.ts"
 
 /** The options of `Mesh.join`. Every one has a default. */
 export interface MeshOptions {
@@ -49,7 +51,7 @@ export interface MeshOptions {
   readonly context?: boolean | undefined
   /** Answer questions about ourselves under `$EARSHOT.`. Default true. */
   readonly observe?: boolean | undefined
-  /** Bytes of the largest message taken. Default 16 MiB. */
+  /** Bytes of the largest message taken, from 65,536. Default 16 MiB. */
   readonly maxMessageSize?: number | undefined
   /**
    * µs after each message in which a link looks for the next one without going to sleep, 0 to 1,000,000: round trips take a fraction of
@@ -131,7 +133,7 @@ export function readOptions(options: MeshOptions, platform: Platform): MeshSetti
     replay: options.replay ?? true,
     context: options.context ?? true,
     observe: options.observe ?? true,
-    maxMessageSize: whole("maxMessageSize", options.maxMessageSize ?? 16 * MiB, 1024),
+    maxMessageSize: whole("maxMessageSize", options.maxMessageSize ?? 16 * MiB, LEAST_MAX),
     busyPoll: whole("busyPoll", options.busyPoll ?? 0, 0),
     clock: options.clock ?? systemClock,
     log: given.log,
@@ -170,9 +172,4 @@ function checkDiscovery(all: readonly Discovery[]): readonly Discovery[] {
 function checkState(path: string | undefined): string | undefined {
   if (path !== undefined && typeof path !== "string") throw new EarshotError("EINVAL", "state is the path of a file")
   return path === "" ? undefined : path
-}
-
-function whole(name: string, value: number, least: number): number {
-  if (value === Infinity || (Number.isInteger(value) && value >= least)) return value
-  throw new EarshotError("EINVAL", `${name} must be a whole number from ${least}`)
 }

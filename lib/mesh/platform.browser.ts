@@ -4,6 +4,7 @@ import { EarshotError } from "../errors.ts"
 import type { Discovery, Fate, Platform } from "./contract.ts"
 import { seeds } from "./discovery/seeds.ts"
 import { freshId } from "./identity.ts"
+import { Relay } from "./relay.ts"
 import { isLocalPeer, keepPeersLocal } from "./peers.ts"
 
 /** Where a server of the page's own origin takes members in, unless told otherwise. */
@@ -31,6 +32,8 @@ export const platform: Platform = {
     discovery: () => [origin()],
   }),
   seeds,
+  // One that listens (over libp2p) may be closed at any time: it carries nobody.
+  relay: (owner) => new Relay(owner),
   // A page dials what it was given, and of what it hears only what was advertised.
   isLocal: (endpoint) =>
     isLocalPeer(endpoint) || (/^wss?:/.test(endpoint) && !(endpoint.startsWith("ws:") && isSecure())),

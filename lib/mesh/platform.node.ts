@@ -1,5 +1,6 @@
 /** What the mesh needs of Node, Bun and Deno. */
 import { ambient } from "./calls-context.node.ts"
+import { Carrier } from "./carrier.ts"
 import type { Platform } from "./contract.ts"
 import { resolveName } from "./discovery/dns.node.ts"
 import { seedsWith } from "./discovery/seeds.ts"
@@ -18,6 +19,7 @@ export const platform: Platform = {
     isLocalPeer(endpoint),
   addresses: dialable,
   keepLocal: (endpoint) => keepPeersLocal(endpoint.replace(/^([a-z]+:\/\/)(\*|0\.0\.0\.0|\[::\])(?=:)/, "$1127.0.0.1")),
+  relay: (owner) => new Carrier(owner),
   openState,
   ambient,
   log: (line) => void process.stderr.write(`${line}\n`),

@@ -1,7 +1,7 @@
 /** Waiting until the mesh is as a program needs it. */
 import { EarshotError } from "../errors.ts"
 import type { Hub } from "./hub.ts"
-import { checkNames, namesOf } from "./option-names.ts"
+import { checkNames, namesOf } from "./option-checks.ts"
 import type { Route } from "./routes.ts"
 
 /** What `ready` waits for. */

@@ -3,10 +3,10 @@
  * relay's rule of one hop. Whoever asked gets no more than it asked for, from all together.
  */
 import type { Message } from "../contract.ts"
+import { mayPass } from "./hop.ts"
 import type { Links } from "./links.ts"
 import type { Member } from "./member.ts"
 import { msgpack } from "./msgpack.ts"
-import { mayPass } from "./relay.ts"
 import { END, Kind, numbered } from "./wire.ts"
 
 /** What is asked of others: by us, or for somebody. */

@@ -4,7 +4,7 @@ import { Failure, failureOf } from "./answering.ts"
 import { OpenCall, timeIsOver, type Call } from "./call.ts"
 import type { Hub } from "./hub.ts"
 import type { MeshMessage } from "./message.ts"
-import { checkNames, namesOf } from "./option-names.ts"
+import { checkNames, namesOf } from "./option-checks.ts"
 
 /** How a subject is served. */
 export interface ServeOptions {

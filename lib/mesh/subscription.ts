@@ -9,7 +9,7 @@ import { checkTimeout } from "../waiters.ts"
 import type { MeshDropReason } from "./events.ts"
 import type { Interest } from "./interest.ts"
 import type { MeshMessage } from "./message.ts"
-import { JUST_TIMEOUT, checkNames, namesOf } from "./option-names.ts"
+import { JUST_TIMEOUT, checkNames, namesOf, whole } from "./option-checks.ts"
 
 /** How a subscription takes what comes. */
 export interface SubscribeOptions {
@@ -351,9 +351,4 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
     for (const reader of this.readers.drain()) reader({ value: undefined, done: true })
     this.resolve?.()
   }
-}
-
-function whole(name: string, value: number, least: number): number {
-  if (value === Infinity || (Number.isInteger(value) && value >= least)) return value
-  throw new EarshotError("EINVAL", `${name} must be a whole number from ${least}`)
 }

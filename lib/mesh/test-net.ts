@@ -5,6 +5,7 @@ import type { Transport } from "../contract.ts"
 import { Transports } from "../endpoint.ts"
 import { EarshotError } from "../errors.ts"
 import type { VirtualClock } from "../virtual-clock.ts"
+import { Carrier } from "./carrier.ts"
 import type { Ambient, Platform } from "./contract.ts"
 import { freshId } from "./identity.ts"
 import { logEvents } from "./log.ts"
@@ -228,6 +229,7 @@ function platformOf(here: string, states: TestStates, log: "info" | "debug" | un
     isLocal: () => true,
     addresses: (endpoint) => [endpoint],
     keepLocal: (endpoint) => endpoint,
+    relay: (owner) => new Carrier(owner),
     openState: (path, clock) => states.open(path, clock),
     log: (line) => console.error(line),
     logEvents,

@@ -58,8 +58,14 @@ export const CONFIRMED = 4
 export const COPY = 8
 /** Of REPLY: the content is an error. */
 export const FAILED = 1
+/** Of REPLY to a REQUEST with MANY: another one follows. */
+export const PART = 2
+/** Of REPLY to a REQUEST with MANY: that was all; nothing is behind the head. */
+export const LAST = 4
 /** Of REQUEST: the head names a queue group. */
 export const GROUP = 1
+/** Of REQUEST: all that are in no group are to answer; for who carries leaves, or is our carrier. */
+export const MANY = 8
 /** Of REQUEST: the head names the member that is to answer; for who carries leaves, or is our carrier. */
 export const TO = 4
 /** Of INTEREST: a whole table begins, and takes the place of the one before at the BARRIER. */
@@ -74,8 +80,8 @@ export const ANSWER = 1
 /** Every flag that this version knows, by the name of its kind. */
 export const FLAGS: Partial<Record<keyof typeof Kind, Readonly<Record<string, number>>>> = {
   PUBLISH: { PLAIN, GROUPS, CONFIRMED, COPY },
-  REPLY: { FAILED },
-  REQUEST: { GROUP, TO },
+  REPLY: { FAILED, PART, LAST },
+  REQUEST: { GROUP, TO, MANY },
   INTEREST: { RESET },
   LOAD: { FULL },
   MEMBERS: { ANSWER },
@@ -157,13 +163,13 @@ export function publishHead(plain: boolean, groups: readonly string[], confirm: 
 }
 
 /** `timeout`: ms that are left, 0 for no limit. `group`: undefined for a server that is in none. `to`: nobody else is to answer. */
-export function requestHead(id: number, timeout: number, group: string | undefined, to?: string): Uint8Array {
+export function requestHead(id: number, timeout: number, group?: string, to?: string, many?: boolean): Uint8Array {
   const name = group === undefined ? EMPTY : groupName(group)
   const target = to === undefined ? EMPTY : encodeText(to)
   const end = 10 + (group === undefined ? 0 : 1 + name.length)
   const head = allocate(end + (to === undefined ? 0 : 1 + target.length))
   head[0] = Kind.REQUEST
-  head[1] = (group === undefined ? 0 : GROUP) | (to === undefined ? 0 : TO)
+  head[1] = (group === undefined ? 0 : GROUP) | (to === undefined ? 0 : TO) | (many === true ? MANY : 0)
   writeNumber(head, 2, id)
   writeNumber(head, 6, Math.min(0xffff_ffff, Math.ceil(timeout)))
   if (group !== undefined) writeName(head, 10, name)
@@ -171,11 +177,18 @@ export function requestHead(id: number, timeout: number, group: string | undefin
   return head
 }
 
-/** The group of a REQUEST, and who is to answer it, where they are named. */
-export function requestOf(head: Uint8Array): { readonly group: string | undefined; readonly to: string | undefined } {
+/** Who is to answer a REQUEST. */
+export interface RequestFields {
+  readonly group: string | undefined
+  readonly to: string | undefined
+  readonly many: boolean
+}
+
+export function requestOf(head: Uint8Array): RequestFields {
   const flags = head[1]!
   const group = flags & GROUP ? nameAt(head, 10) : undefined
-  return { group, to: flags & TO ? nameAt(head, flags & GROUP ? 11 + head[10]! : 10) : undefined }
+  const to = flags & TO ? nameAt(head, flags & GROUP ? 11 + head[10]! : 10) : undefined
+  return { group, to, many: (flags & (GROUP | TO | MANY)) === MANY }
 }
 
 /** Of a SAMPLED: `skipped` messages were left out since the one before. */

@@ -3,9 +3,8 @@
 import t, { type Test } from "tap"
 import { Dealer, Router } from "../../lib/index.ts"
 import type { MeshEvents } from "../../lib/mesh/events.ts"
-import type { Mesh } from "../../lib/mesh/index.ts"
 import { msgpack } from "../../lib/mesh/msgpack.ts"
-import { seeds } from "../../lib/mesh/index.ts"
+import { Mesh, seeds } from "../../lib/mesh/index.ts"
 import { ANSWER, FULL, Kind, RESET, bare, groupHead, numbered, publishHead, requestHead } from "../../lib/mesh/wire.ts"
 import { HELLO, MeshPeer, hubOf, member, unknownOf, want } from "../support/mesh-peer.ts"
 import { outcome, until, within } from "../support/sockets.ts"
@@ -612,4 +611,26 @@ t.test("a member that reads nothing", async (t) => {
   for (let i = 0; i < 100; i++) await silent.send(bare(Kind.RESEND))
   await until("the end of its link", () => links.members.get("silent")?.linked === false)
   await undisturbed()
+})
+
+t.test("who takes no more than it must hears everything that keeps the mesh together", async (t) => {
+  await t.rejects(Mesh.join({ maxMessageSize: 65_535 }), { code: "EINVAL" })
+  const meta = { text: "m".repeat(8000) }
+  const mesh = await member(t, { meta })
+  const long = "x".repeat(1000)
+  for (let i = 0; i < 3000; i++) mesh.subscribe(`${long}.${i}`, { queue: `${"g".repeat(200)}${i % 3}` }, () => {})
+  const endpoints = Array.from({ length: 32 }, (_, i) => `tcp://${"h".repeat(900)}:${i + 1}`)
+  for (let i = 0; i < 5; i++) await MeshPeer.join(t, mesh, { id: `far-${i}`, endpoints })
+  const small = await MeshPeer.join(t, mesh, { id: "small" }, [], { maxMessageSize: 65_536 })
+  const wishes = new Set<unknown>()
+  for (const [head, body] of small.inbox)
+    if (head![0] === Kind.INTEREST && body !== undefined)
+      for (const [, pattern] of msgpack.decode(body) as unknown[][]) wishes.add(pattern)
+  t.equal([...wishes].filter((pattern) => String(pattern).startsWith(long)).length, 3000)
+  small.say(Kind.MEMBERS, [], ANSWER)
+  const heard = new Set<string>()
+  while (heard.size < 6)
+    for (const { id } of msgpack.decode((await small.next(Kind.RECORDS))[1]!) as { id: string }[]) heard.add(id)
+  await small.settled()
+  t.notOk(small.ended)
 })

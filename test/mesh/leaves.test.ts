@@ -1,6 +1,9 @@
 // Leaves and the members that carry them: one hop and no more, groups, requests, losses, and what everybody is told of it.
 import t from "tap"
-import type { Mesh } from "../../lib/mesh/mesh.ts"
+import { transports } from "../../lib/defaults.ts"
+import { Mesh, type MeshOptions } from "../../lib/mesh/index.ts"
+import { Mesh as BaseMesh } from "../../lib/mesh/mesh.ts"
+import { platform as page } from "../../lib/mesh/platform.browser.ts"
 import { seeds } from "../../lib/mesh/discovery/seeds.ts"
 import { testMesh, type TestMesh, type TestMeshOptions } from "../../lib/mesh/testing.ts"
 import type { Interest } from "../../lib/mesh/interest.ts"
@@ -212,9 +215,7 @@ t.test(
     await net.settle()
     await net.settle()
     for (const name of all) t.equal(await answers(name, "grouped"), 5, "of each group one")
-    // As the README says: a carrier answers once for those that are in no group.
-    t.equal(await answers("r1", "each"), 4, "itself, its two leaves, and one for the other and its leaf")
-    t.equal(await answers("l1a", "each"), 2, "itself, and one for all others")
+    for (const name of all) t.equal(await answers(name, "each"), 5, "and all that are in none: see many.test.ts")
     const later = mesh["l2a"]!.request("soon", null, { to: mesh["l1b"]!.id, wait: 5000 })
     await net.settle()
     mesh["l1a"]!.serve("soon", () => "l1a")
@@ -555,3 +556,34 @@ t.test(
     t.equal(carrierOf(net, "l5"), "r1", "there is room, and it has come in")
   },
 )
+
+/** A member with what a page has of the mesh: it takes part, and passes nothing on. */
+class Page extends BaseMesh {
+  static begin(options: MeshOptions): Promise<Page> {
+    return BaseMesh.start((hub, state) => new Page(hub, state), options, page, transports)
+  }
+}
+
+t.test("a page that listens is a full member, and carries nobody: a leaf is told of who does", async (t) => {
+  const network = `page-${process.pid}`
+  const first = await Page.begin({ network, listen: ["inproc://page"], discovery: [] })
+  t.teardown(() => first.close())
+  const leaf = await Mesh.join({ network, listen: [], discovery: [seeds("inproc://page")] })
+  t.teardown(() => leaf.close())
+  await until("it is refused", () =>
+    hubOf(leaf)
+      .finder.findings.recent(60_000)
+      .some(({ key }) => key === "laden"),
+  )
+  const second = await Mesh.join({ network, listen: ["inproc://second"], discovery: [seeds("inproc://page")] })
+  t.teardown(() => second.close())
+  first.serve("x", () => "page")
+  second.subscribe("y", { queue: "g" }, () => {})
+  await second.ready({ subject: "x" })
+  t.equal(await second.request("x"), "page")
+  const third = await Mesh.join({ network, listen: [], discovery: [seeds("inproc://page")] })
+  t.teardown(() => third.close())
+  await third.ready({ subject: "x" })
+  t.equal(await third.request("x"), "page")
+  t.strictSame([...third.members.keys()], [second.id])
+})

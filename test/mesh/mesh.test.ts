@@ -38,7 +38,7 @@ function gate() {
 t.test("a receipt says who was sent it, who waits, and who does not get it, and why", async (t) => {
   await using net = await testMesh(["a", "b", "c", "d"], {
     clock: "virtual",
-    member: (name) => (name === "d" ? { maxMessageSize: 2048 } : {}),
+    member: (name) => (name === "d" ? { maxMessageSize: 65_536 } : {}),
   })
   const { a, b, c, d } = net.mesh
   t.strictSame(await a.publish("x", 1), RECEIPT, "nobody")
@@ -56,7 +56,7 @@ t.test("a receipt says who was sent it, who waits, and who does not get it, and 
   collect(d, "x")
   await net.settle()
   t.strictSame(
-    a.tryPublish("x", new Uint8Array(4000)),
+    a.tryPublish("x", new Uint8Array(70_000)),
     { ...RECEIPT, sent: 3, dropped: 1, reasons: { "too-large": 1 } },
     "larger than one of them takes",
   )

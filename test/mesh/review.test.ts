@@ -157,11 +157,11 @@ t.test("nothing listens to a signal any more when what it would end has ended", 
 t.test(
   "confirm: what was dropped is neither confirmed nor awaited, what waits is awaited; the sums are exact",
   async (t) => {
-    await using net = await testMesh(["a", "b", "c"], { clock: "virtual", member: { maxMessageSize: 1024 } })
+    await using net = await testMesh(["a", "b", "c"], { clock: "virtual", member: { maxMessageSize: 65_536 } })
     const { a, b } = net.mesh
     b.subscribe("s", () => {})
     await net.settle()
-    const large = await net.until(a.publish("s", "x".repeat(2000), { confirm: true }), 100)
+    const large = await net.until(a.publish("s", "x".repeat(70_000), { confirm: true }), 100)
     t.match(large, { sent: 0, dropped: 1, reasons: { "too-large": 1 }, confirmed: 0, unconfirmed: 0 })
     a.subscribe("s", () => {})
     net.cut("a", "b")

@@ -3,6 +3,7 @@ import t from "tap"
 import { sizeOf } from "../../lib/bytes.ts"
 import { Loans } from "../../lib/mesh/loans.ts"
 import { Kind, groupHead, numberAt, numbered, publishHead } from "../../lib/mesh/wire.ts"
+import { seeds } from "../../lib/mesh/index.ts"
 import { testMesh } from "../../lib/mesh/testing.ts"
 import { MeshPeer, hubOf, member, unknownOf, type Frames } from "../support/mesh-peer.ts"
 import { until } from "../support/sockets.ts"
@@ -199,4 +200,29 @@ t.test("a return comes before the word that its message was taken", async (t) =>
     if (head![0] === Kind.TAKEN) t.ok(returned >= numberAt(head!, 2) - 1, `${returned} came back by then`)
   }
   t.equal(returned, COUNT - 1)
+})
+
+t.test("work that is too large for its publisher to take back is kept, busy or not, and the link stays", async (t) => {
+  const worker = await member(t)
+  const publisher = await member(t, { discovery: [seeds(worker.endpoints[0]!)], maxMessageSize: 65_536 })
+  const { open, opened } = gate()
+  let done = 0
+  worker.subscribe("job", { queue: "crew", prefetch: 1 }, async () => {
+    done++
+    await opened
+  })
+  await publisher.ready({ subject: "job" })
+  const events: string[] = []
+  for (const mesh of [worker, publisher]) {
+    mesh.on("leave", () => void events.push("leave"))
+    mesh.on("drop", ({ reason }) => void events.push(reason))
+  }
+  const link = hubOf(publisher).links.members.get(worker.id)!.pipe
+  // All before the word that the worker is full.
+  for (let i = 0; i < 6; i++) t.equal(publisher.tryPublish("job", new Uint8Array(70_000)).sent, 1)
+  await publisher.flush()
+  open()
+  await until("all of it", () => done === 6)
+  t.strictSame(events, [])
+  t.equal(hubOf(publisher).links.members.get(worker.id)!.pipe, link)
 })

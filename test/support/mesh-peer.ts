@@ -4,7 +4,7 @@ import { msgpack } from "../../lib/mesh/msgpack.ts"
 import type { Hub } from "../../lib/mesh/hub.ts"
 import { Mesh, type MeshOptions } from "../../lib/mesh/index.ts"
 import { Kind, bare, RESET } from "../../lib/mesh/wire.ts"
-import { Dealer } from "../../lib/index.ts"
+import { Dealer, type SocketOptions } from "../../lib/index.ts"
 import { until, within } from "./sockets.ts"
 
 export type Frames = readonly Uint8Array[]
@@ -65,13 +65,14 @@ export class MeshPeer {
   }
 
   /** Connects, and no more. */
-  static async dial(t: Test, endpoint: string): Promise<MeshPeer> {
+  static async dial(t: Test, endpoint: string, options: Partial<SocketOptions> = {}): Promise<MeshPeer> {
     const socket = new Dealer({
       linger: 0,
       reconnectInterval: -1,
       sendHighWaterMark: 10_000_000,
       sendHighWaterMarkBytes: 2 ** 30,
       heartbeatInterval: 0,
+      ...options,
     })
     const peer = new MeshPeer(socket)
     t.teardown(() => within("the peer's end", socket.close()))
@@ -85,8 +86,9 @@ export class MeshPeer {
     mesh: Mesh,
     hello: Readonly<Record<string, unknown>> = {},
     ops: readonly unknown[] = [],
+    options: Partial<SocketOptions> = {},
   ): Promise<MeshPeer> {
-    const peer = await MeshPeer.dial(t, mesh.endpoints[0]!)
+    const peer = await MeshPeer.dial(t, mesh.endpoints[0]!, options)
     await peer.next(Kind.ASK)
     peer.say(Kind.HELLO, { ...HELLO, ...hello })
     await peer.next(Kind.WELCOME)

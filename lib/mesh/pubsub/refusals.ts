@@ -1,6 +1,6 @@
 /** What there is in a mesh of links and not over pubsub: absent from the types, and refused with the way out. */
 import { EarshotError } from "../../errors.ts"
-import { namesOf } from "../option-names.ts"
+import { namesOf } from "../option-checks.ts"
 import type { PubsubPublishOptions, PubsubReadyConditions, PubsubSubscribeOptions } from "./options.ts"
 
 const ELSEWHERE = "join a mesh of links for it (Mesh.join)"

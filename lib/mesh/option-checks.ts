@@ -1,4 +1,4 @@
-/** What options of calls are called. Any other name is a mistake, and would be ignored in silence. */
+/** Checks of options: no name but those there are, since any other is a mistake that would be ignored in silence; and values. */
 import { EarshotError } from "../errors.ts"
 
 /** All names that these options have: the compiler sees to it that none is missing. */
@@ -14,4 +14,10 @@ export function checkNames(options: object, names: ReadonlySet<string>, call: st
   if (typeof options !== "object" || (options as unknown) === null)
     throw new EarshotError("EINVAL", `the options of ${call} are an object`)
   for (const name in options) if (!names.has(name)) throw new EarshotError("EINVAL", `${call} has no option ${name}`)
+}
+
+/** Throws EINVAL for anything but a whole number from `least` on, or Infinity. */
+export function whole(name: string, value: number, least: number): number {
+  if (value === Infinity || (Number.isInteger(value) && value >= least)) return value
+  throw new EarshotError("EINVAL", `${name} must be a whole number from ${least}`)
 }
