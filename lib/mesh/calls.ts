@@ -21,9 +21,10 @@ export class Calls {
     return this.ambient === undefined ? work(...args) : this.ambient.run(call, work, ...args)
   }
 
-  /** Runs what belongs to no call, though some call may have set it going: the handler of a subscription. */
-  outside<Argument, Result>(work: (argument: Argument) => Result, argument: Argument): Result {
+  /** What belongs to no call, though some call may set it going: the handler of a subscription. */
+  outside<Argument, Result>(work: (argument: Argument) => Result): (argument: Argument) => Result {
     const { ambient } = this
-    return ambient?.current === undefined ? work(argument) : ambient.run(undefined, work, argument)
+    if (ambient === undefined) return work
+    return (argument) => (ambient.current === undefined ? work(argument) : ambient.run(undefined, work, argument))
   }
 }

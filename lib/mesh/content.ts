@@ -12,7 +12,7 @@ import { NAMED, type Codecs, type Coding } from "./codecs.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
 import { msgpack } from "./msgpack.ts"
 import { scanHeaders } from "./msgpack-scan.ts"
-import { decodeStrictly, type SubjectCache } from "./subject-bytes.ts"
+import { NO_SUBJECT, decodeStrictly, type KnownSubject, type SubjectCache } from "./subject-bytes.ts"
 
 /** Bodies up to this many bytes are copied behind their head. Measured: from 256 on another frame is cheaper. */
 const COPY_MAX = 512
@@ -138,23 +138,24 @@ export interface ContentContext {
 
 /** The content of a message that arrived; headers and data are decoded when they are asked for. */
 export class Content {
-  readonly subject: string
+  // There are very many: a field that is defined, and then set, would be written twice.
+  declare readonly about: KnownSubject
   /** Its codec, or what the message calls one that nobody here has. */
-  private readonly how: PayloadCodec | string
-  private readonly head: Uint8Array
-  private readonly headersAt: number
-  private readonly headersEnd: number
+  declare private readonly how: PayloadCodec | string
+  declare private readonly head: Uint8Array
+  declare private readonly headersAt: number
+  declare private readonly headersEnd: number
   /** Of what belongs to it in `head`. */
-  private readonly end: number
-  private body: Uint8Array | undefined
-  private readonly context: ContentContext
-  private value: unknown = NOT_DECODED
+  declare private readonly end: number
+  declare private body: Uint8Array | undefined
+  declare private readonly context: ContentContext
+  declare private value: unknown
   /** Few messages have any of these, and there are many messages. */
-  private rest: { headers?: Headers; trouble?: EarshotError } | undefined
+  declare private rest: { headers?: Headers; trouble?: EarshotError } | undefined
 
   /** For `decodeContent`. `body`: the second frame. */
   constructor(
-    subject: string,
+    about: KnownSubject,
     how: PayloadCodec | string,
     head: Uint8Array,
     headersAt: number,
@@ -163,7 +164,7 @@ export class Content {
     body: Uint8Array | undefined,
     context: ContentContext,
   ) {
-    this.subject = subject
+    this.about = about
     this.how = how
     this.head = head
     this.headersAt = headersAt
@@ -171,6 +172,12 @@ export class Content {
     this.end = end
     this.body = body
     this.context = context
+    this.value = NOT_DECODED
+    this.rest = undefined
+  }
+
+  get subject(): string {
+    return this.about.text
   }
 
   /** Undefined: this member doesn't have it, so `data` is undefined and `problem` says so. */
@@ -254,7 +261,7 @@ export function contentIn(
   const size = (head[from]! << 8) | head[from + 1]!
   here += size
   if (here + 3 > end) throw malformed("it ends in its subject")
-  const subject = size === 0 ? "" : context.subjects.read(head, from + 2, size)
+  const subject = size === 0 ? NO_SUBJECT : context.subjects.read(head, from + 2, size)
   const number = head[here++]!
   let how: PayloadCodec | string
   if (number === NAMED) {

@@ -49,7 +49,7 @@ export class Local {
 
   /** To everybody who is in no group. `copy`: of a request, for those who don't answer. */
   deliver(content: Content, from: MemberInfo, copy: boolean): void {
-    const { plain, watching } = this.table.lookup(content.subject)
+    const { plain, watching } = this.table.recall(content.about)
     const to = copy ? watching : plain
     if (to.length === 0) return
     const message = new MeshMessage(content, from)
@@ -58,7 +58,7 @@ export class Local {
 
   /** To one of a group. False: nobody there has room for it. */
   deliverTo(group: string, content: Content, from: MemberInfo, force: boolean): boolean {
-    const subscription = this.choose(this.table.lookup(content.subject).groups.get(group), force)
+    const subscription = this.choose(this.table.recall(content.about).groups.get(group), force)
     subscription?.deliver(new MeshMessage(content, from))
     return subscription !== undefined
   }

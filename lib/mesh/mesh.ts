@@ -165,7 +165,7 @@ export class Mesh {
       hub.subscriptions,
       pattern,
       options,
-      handler && ((message) => hub.calls.outside(handler, message)),
+      handler && hub.calls.outside(handler),
     )
     this.begin(subscription, options.signal)
     return subscription

@@ -73,16 +73,31 @@ export class SubjectHeads {
   }
 }
 
-interface Known {
+/** A subject of what arrived: mostly the very object that stood for it before. */
+export class KnownSubject {
+  readonly text: string
+  /** As it travels, where it is worth remembering. */
   readonly bytes: Uint8Array
-  readonly subject: string
+  /** What `SubjectTable.recall` found for it last, and its patterns at that time. */
+  found: unknown
+  patterns: object | undefined
+
+  constructor(text: string, bytes: Uint8Array) {
+    this.text = text
+    this.bytes = bytes
+    this.found = undefined
+    this.patterns = undefined
+  }
 }
 
-/** Gives subjects of what arrives: mostly the very strings that it gave before, which Maps find quickest. */
+/** Of what has none: replies. */
+export const NO_SUBJECT: KnownSubject = new KnownSubject("", EMPTY)
+
+/** Gives the subjects of what arrives. */
 export class SubjectCache {
   private readonly accepts: ((subject: string) => boolean) | undefined
-  private readonly slots: (Known | undefined)[] = []
-  private last: Known = { bytes: EMPTY, subject: "" }
+  private readonly slots: (KnownSubject | undefined)[] = []
+  private last: KnownSubject = NO_SUBJECT
 
   /** `accepts`: whether it may be the subject of a message; asked about those that are not remembered. */
   constructor(accepts?: (subject: string) => boolean) {
@@ -90,22 +105,16 @@ export class SubjectCache {
   }
 
   /** The subject in `size` bytes from `from` on. Throws EPROTO for what is not UTF-8 or not accepted. */
-  read(bytes: Uint8Array, from: number, size: number): string {
-    if (isAt(this.last.bytes, bytes, from, size)) return this.last.subject
-    if (size > MAX_REMEMBERED) return this.decode(bytes, from, from + size)
-    let hash = size
-    for (let i = from; i < from + size; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0
-    const slot = (hash ^ (hash >>> 9)) & (SLOTS - 1)
+  read(bytes: Uint8Array, from: number, size: number): KnownSubject {
+    if (isAt(this.last.bytes, bytes, from, size)) return this.last
+    if (size > MAX_REMEMBERED) return new KnownSubject(this.decode(bytes, from, from + size), EMPTY)
+    const slot = slotOf(bytes, from, from + size)
     let known = this.slots[slot]
     if (known === undefined || !isAt(known.bytes, bytes, from, size)) {
-      const subject = this.decode(bytes, from, from + size)
-      const copy = new Uint8Array(size)
-      for (let i = 0; i < size; i++) copy[i] = bytes[from + i]!
-      known = { bytes: copy, subject }
+      known = new KnownSubject(this.decode(bytes, from, from + size), new Uint8Array(bytes.subarray(from, from + size)))
       this.slots[slot] = known
     }
-    this.last = known
-    return known.subject
+    return (this.last = known)
   }
 
   private decode(bytes: Uint8Array, from: number, to: number): string {
@@ -121,8 +130,22 @@ export class SubjectCache {
   }
 }
 
+/** From the end on: subjects begin alike. */
 function isAt(wanted: Uint8Array, bytes: Uint8Array, from: number, size: number): boolean {
   if (wanted.length !== size) return false
-  for (let i = 0; i < size; i++) if (wanted[i] !== bytes[from + i]) return false
+  for (let i = size - 1; i >= 0; i--) if (wanted[i] !== bytes[from + i]) return false
   return true
+}
+
+/** A multiplicative hash of four bytes at a time. */
+function slotOf(bytes: Uint8Array, from: number, to: number): number {
+  let hash = to - from
+  let i = from
+  for (; i + 3 < to; i += 4) {
+    const word = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24)
+    hash = Math.imul(hash ^ word, 0x9e3779b1)
+    hash ^= hash >>> 15
+  }
+  for (; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x9e3779b1)
+  return (hash ^ (hash >>> 15)) & (SLOTS - 1)
 }

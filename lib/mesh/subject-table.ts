@@ -5,6 +5,7 @@
  */
 import { excluding, holds, type Holders, including, valuesOf } from "./holders.ts"
 import { RouteCache } from "./route-cache.ts"
+import type { KnownSubject } from "./subject-bytes.ts"
 import { SubjectTrie } from "./subject-trie.ts"
 import { hasWildcard, MAX_SUBJECT } from "./subject.ts"
 
@@ -21,6 +22,8 @@ export class SubjectTable<Value extends {}, Route> {
   private readonly literals = new Map<string, Holders<Value>>()
   private readonly wild = new SubjectTrie<Value>()
   private readonly cache: RouteCache<Route>
+  /** Another object whenever a pattern comes or goes. */
+  private state: object = {}
 
   /**
    * `derive` makes of the values that match a subject, in no particular order and none twice, what `lookup` returns: it is
@@ -45,7 +48,7 @@ export class SubjectTable<Value extends {}, Route> {
   add(pattern: string, value: Value): boolean {
     if (!this.insert(pattern, value)) return false
     this.size++
-    this.cache.change(pattern)
+    this.change(pattern)
     return true
   }
 
@@ -53,7 +56,7 @@ export class SubjectTable<Value extends {}, Route> {
   remove(pattern: string, value: Value): boolean {
     if (!(hasWildcard(pattern) ? this.wild.remove(pattern, value) : this.removeLiteral(pattern, value))) return false
     this.size--
-    this.cache.change(pattern)
+    this.change(pattern)
     return true
   }
 
@@ -64,6 +67,15 @@ export class SubjectTable<Value extends {}, Route> {
     const route = this.derive(this.match(subject), subject)
     this.cache.set(subject, route)
     return route
+  }
+
+  /** The same for a subject that comes again and again: what was found stays with it. */
+  recall(known: KnownSubject): Route {
+    if (known.patterns !== this.state) {
+      known.found = this.lookup(known.text)
+      known.patterns = this.state
+    }
+    return known.found as Route
   }
 
   /** The values whose patterns match, none twice, in an array of the caller's own. */
@@ -78,6 +90,7 @@ export class SubjectTable<Value extends {}, Route> {
 
   /** Forgets what `derive` made: when it would make something else now, or to let go of what it refers to. */
   forget(): void {
+    this.state = {}
     this.cache.clear()
   }
 
@@ -85,6 +98,11 @@ export class SubjectTable<Value extends {}, Route> {
   *patterns(): Generator<[pattern: string, values: Value[]]> {
     for (const [pattern, holders] of this.literals) yield [pattern, valuesOf([holders])]
     yield* this.wild.patterns()
+  }
+
+  private change(pattern: string): void {
+    this.state = {}
+    this.cache.change(pattern)
   }
 
   private insert(pattern: string, value: Value): boolean {

@@ -1,9 +1,11 @@
 // Subjects, and the table of who wants them, against a naive matcher.
 import * as fc from "fast-check"
+import { deepStrictEqual, equal } from "node:assert"
 import t from "tap"
 import { EarshotError } from "../../lib/errors.ts"
 import { excluding, type Holders, holds, including, valuesOf } from "../../lib/mesh/holders.ts"
 import { RouteCache } from "../../lib/mesh/route-cache.ts"
+import { KnownSubject } from "../../lib/mesh/subject-bytes.ts"
 import { SubjectTable } from "../../lib/mesh/subject-table.ts"
 import {
   checkPattern,
@@ -302,6 +304,32 @@ t.test("a stored pair is stored once, and removed once", async (t) => {
   t.same(sorted(table.lookup("a.b")), sorted([1, 2]), "one is left")
   t.ok(table.remove(">", 1))
   t.same(table.lookup("a.b"), [2])
+})
+
+t.test("what is left with a subject that comes again holds for its table, until a pattern comes or goes", async (t) => {
+  const [one, other] = [1, 2].map(() => new SubjectTable<number, readonly number[]>((matched) => matched))
+  const known = new KnownSubject("a.b", Buffer.from("a.b"))
+  const shared = new KnownSubject("x.y", Buffer.from("x.y"))
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.boolean(), fc.boolean(), fc.constantFrom("a.b", "a.*", ">", "b.c"), fc.nat({ max: 2 }))),
+      (steps) => {
+        for (const [first, add, pattern, value] of steps) {
+          const table = first ? one! : other!
+          const before = one!.recall(known)
+          if (add) table.add(pattern, value)
+          else table.remove(pattern, value)
+          deepStrictEqual(sorted(one!.recall(known)), sorted(one!.match("a.b")))
+          if (!first) equal(one!.recall(known), before)
+          for (const each of [one!, other!]) deepStrictEqual(sorted(each.recall(shared)), sorted(each.match("x.y")))
+        }
+      },
+    ),
+  )
+  one!.add("a.b", 7)
+  const found = one!.recall(known)
+  one!.forget()
+  t.not(one!.recall(known), found, "made anew")
 })
 
 t.test("a million come and go, and leave nothing", async (t) => {

@@ -37,7 +37,7 @@ export class Audience implements SubscriptionOwner {
   /** `from` has been proven. */
   deliver(content: Content, from: MemberInfo): void {
     const message = new MeshMessage(content, from, undefined, from.id)
-    for (const subscription of this.table.lookup(content.subject)) subscription.deliver(message)
+    for (const subscription of this.table.recall(content.about)) subscription.deliver(message)
   }
 
   fail(error: unknown, subject?: string): void {
