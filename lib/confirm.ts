@@ -13,6 +13,7 @@ const LIMIT = 10_000
 const PATIENCE = 1000
 /** libzmq applies a subscription up to 1 ms after its PONG (measured). */
 const SOFT = 5
+const NEVER = (): boolean => false
 
 /**
  * Resolves when all peers that are there, and the first peer of every endpoint that is being connected, have dealt with
@@ -21,27 +22,12 @@ const SOFT = 5
 export function confirmed(core: Core): Promise<void> {
   const all = [...core.pipes].filter((pipe) => pipe.online).map((pipe) => answered(core, pipe))
   for (const connection of core.connections) if (!connection.settled) all.push(connected(core, connection))
-  return new Promise((resolve, reject) => {
-    core.clock.hold()
-    const settle = (act: () => void): void => {
-      if (!core.watchers.delete(look)) return
-      core.clock.release()
-      act()
-    }
-    const look = (): void => {
-      if (core.closed) settle(() => reject(new EarshotError("EBADF")))
-    }
-    core.watchers.add(look)
-    Promise.all(all).then(
-      () => settle(resolve),
-      (error: unknown) => settle(() => reject(error)),
-    )
-  })
+  return whileOpen(core, Promise.all(all), NEVER)
 }
 
 async function connected(core: Core, connection: Connection): Promise<void> {
   try {
-    await within(core, connection.first, connection.endpoint)
+    await whileOpen(core, connection.first, NEVER, LIMIT, () => `no handshake with ${connection.endpoint}`)
   } catch (error) {
     // Disconnected meanwhile: it is not waited for.
     if ((error as EarshotError).code === "ECANCELED") return
@@ -63,41 +49,37 @@ function answered(core: Core, pipe: Pipe): Promise<void> {
   })
 }
 
-function within(core: Core, promise: Promise<void>, endpoint: string): Promise<void> {
+/**
+ * As `promise`, or resolves once `holds`, looking again whenever peers or subscriptions change. Keeps the process alive. Rejects
+ * EBADF when the socket is closed, and TIMEOUT after `timeout` ms (below 0: never), with what there was `instead`.
+ */
+function whileOpen(
+  core: Core,
+  promise: Promise<unknown> | undefined,
+  holds: () => boolean,
+  timeout = -1,
+  instead: () => string = String,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = core.clock.timeout(
-      () => reject(new EarshotError("TIMEOUT", `no handshake with ${endpoint} within ${LIMIT} ms`, core.trouble)),
-      LIMIT,
-    )
-    promise.finally(() => timer.cancel()).then(resolve, reject)
-  })
-}
-
-/** Resolves once `condition` holds, looking again whenever peers or subscriptions change; rejects TIMEOUT after `timeout` ms. */
-function condition(core: Core, holds: () => boolean, timeout: number, what: () => string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    checkTimeout(timeout)
-    if (core.closed) return reject(new EarshotError("EBADF"))
-    if (holds()) return resolve()
-    core.clock.hold()
-    const look = (): void => {
-      if (core.closed) settle(() => reject(new EarshotError("EBADF")))
-      else if (holds()) settle(resolve)
-    }
-    const timer =
-      timeout < 0
-        ? undefined
-        : core.clock.timeout(
-            () => settle(() => reject(new EarshotError("TIMEOUT", `${what()} after ${timeout} ms`))),
-            timeout,
-          )
-    const settle = (act: () => void): void => {
-      if (!core.watchers.delete(look)) return
+    core.checkOpen()
+    const { clock, watchers } = core
+    const end = (settle: () => void): void => {
+      if (!watchers.delete(look)) return
       timer?.cancel()
-      core.clock.release()
-      act()
+      clock.release()
+      settle()
     }
-    core.watchers.add(look)
+    const fail = (error: unknown): void => end(() => reject(error))
+    const look = (): void => {
+      if (core.closed) fail(new EarshotError("EBADF"))
+      else if (holds()) end(resolve)
+    }
+    const late = (): void => fail(new EarshotError("TIMEOUT", `${instead()} within ${timeout} ms`, core.trouble))
+    const timer = timeout < 0 ? undefined : clock.timeout(late, timeout)
+    clock.hold()
+    watchers.add(look)
+    promise?.then(() => end(resolve), fail)
+    look()
   })
 }
 
@@ -112,16 +94,13 @@ export interface ReadyOptions {
 }
 
 /** Waits for them; rejects TIMEOUT. */
-export function subscribed(
+export async function subscribed(
   core: Core<Pattern & { count(topic: Uint8Array): number }>,
   { subscribers = 1, topic = "", timeout = 10_000 }: ReadyOptions,
 ): Promise<void> {
   const frame = toFrame(topic)
+  checkTimeout(timeout)
   const count = (): number => core.pattern.count(frame)
-  return condition(
-    core,
-    () => count() >= subscribers,
-    timeout,
-    () => `${count()} of ${subscribers} subscribers`,
-  )
+  const holds = (): boolean => count() >= subscribers
+  await whileOpen(core, undefined, holds, timeout, () => `${count()} of ${subscribers} subscribers`)
 }

@@ -9,7 +9,7 @@ import type { Binding } from "./binding.ts"
 import type { DropReason, Link, Message, Pattern, PatternHost, Peer, TransportOptions } from "./contract.ts"
 import { EarshotError, type ErrorCode } from "./errors.ts"
 import type { Transports } from "./endpoint.ts"
-import { Events, type SocketEvents } from "./events.ts"
+import { Events, socketEvents, type SocketEvents } from "./events.ts"
 import { Inbox } from "./inbox.ts"
 import { Losses, type DropTallies, type Tally } from "./losses.ts"
 import type { Authenticate, Settings } from "./options.ts"
@@ -72,7 +72,11 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   refusedHandshakes = 0
   readonly refusedConnections: { [cause: string]: number } = {}
   /** The counters of pipes that are gone. */
-  private readonly past = { sent: tally(), received: tally(), unconfirmed: tally() }
+  private readonly past: Counts = {
+    sent: { count: 0, bytes: 0 },
+    received: { count: 0, bytes: 0 },
+    unconfirmed: { count: 0, bytes: 0 },
+  }
   private closing: Promise<void> | undefined
   private polling: Polling | undefined
   /** Endpoints on their way out. */
@@ -84,7 +88,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
     this.clock = clock
     this.settings = settings
     this.transports = transports
-    this.events = new Events(clock)
+    this.events = new Events(clock, socketEvents)
     this.losses = new Losses(clock, this.events)
     this.pattern = makePattern(this, settings)
     this.inbox = new Inbox(clock, settings, this.pattern)
@@ -181,10 +185,7 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   forget(pipe: Pipe): void {
     if (!this.pipes.delete(pipe)) return
     this.inbox.departed(pipe)
-    const { sent, received, unconfirmed } = this.past
-    grow(sent, pipe.sent, pipe.sentBytes)
-    grow(received, pipe.received, pipe.receivedBytes)
-    grow(unconfirmed, pipe.unsure, pipe.unsureBytes)
+    grow(this.past, countsOf(pipe))
   }
 
   pipeOnline(pipe: Pipe): void {
@@ -245,27 +246,21 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   }
 
   stats(): SocketStats {
-    const { past } = this
     const stats: SocketStats = {
-      sent: { ...past.sent },
-      received: { ...past.received },
+      ...structuredClone(this.past),
       dropped: structuredClone(this.losses.totals),
-      unconfirmed: { ...past.unconfirmed },
       refusedHandshakes: this.refusedHandshakes,
       refusedConnections: { ...this.refusedConnections },
       peers: [],
     }
     for (const pipe of this.pipes) {
-      grow(stats.sent, pipe.sent, pipe.sentBytes)
-      grow(stats.received, pipe.received, pipe.receivedBytes)
-      grow(stats.unconfirmed, pipe.unsure, pipe.unsureBytes)
+      const counts = countsOf(pipe)
+      grow(stats, counts)
       stats.peers.push({
         address: pipe.address,
         routingId: pipe.routingId.length === 0 ? EMPTY : pipe.routingId,
-        sent: { count: pipe.sent, bytes: pipe.sentBytes },
-        received: { count: pipe.received, bytes: pipe.receivedBytes },
+        ...counts,
         dropped: structuredClone(pipe.drops),
-        unconfirmed: { count: pipe.unsure, bytes: pipe.unsureBytes },
       })
     }
     return stats
@@ -324,17 +319,26 @@ function judgeOf(authenticate: Authenticate, link: Link): Judge {
 
 function heartbeatOptions(settings: Settings, earshot: boolean): HeartbeatOptions {
   const { heartbeatInterval: interval, heartbeatTimeout: timeout, heartbeatTimeToLive: timeToLive } = settings
-  if (interval >= 0) return { interval, timeout: timeout >= 0 ? timeout : interval, timeToLive }
-  if (timeout >= 0) return { interval: INTERVAL, timeout, timeToLive }
   // A libzmq peer whose user doesn't read answers no PING: judging it would lose what it holds.
-  return earshot ? { interval: INTERVAL, timeout: TIMEOUT, timeToLive } : { interval: 0, timeout: 0, timeToLive }
+  const [standard, patience] = earshot ? [INTERVAL, TIMEOUT] : [timeout >= 0 ? INTERVAL : 0, 0]
+  return {
+    interval: interval >= 0 ? interval : standard,
+    timeout: timeout >= 0 ? timeout : interval >= 0 ? interval : patience,
+    timeToLive,
+  }
 }
 
-function tally(): Tally {
-  return { count: 0, bytes: 0 }
-}
+type Counts = { readonly sent: Tally; readonly received: Tally; readonly unconfirmed: Tally }
 
-function grow(tally: Tally, count: number, bytes: number): void {
-  tally.count += count
-  tally.bytes += bytes
+const countsOf = (pipe: Pipe): Counts => ({
+  sent: { count: pipe.sent, bytes: pipe.sentBytes },
+  received: { count: pipe.received, bytes: pipe.receivedBytes },
+  unconfirmed: { count: pipe.unsure, bytes: pipe.unsureBytes },
+})
+
+function grow(sums: Counts, counts: Counts): void {
+  for (const name of ["sent", "received", "unconfirmed"] as const) {
+    sums[name].count += counts[name].count
+    sums[name].bytes += counts[name].bytes
+  }
 }

@@ -68,18 +68,47 @@ export interface SocketEvents {
   }
 }
 
+/** All names of a table of events, for those that have no types: the compiler sees to it that none is missing. */
+export type EventNames<Table> = { readonly [Name in keyof Table]: true }
+
+/** Of `SocketEvents`. */
+export const socketEvents: EventNames<SocketEvents> = {
+  bind: true,
+  "bind:error": true,
+  accept: true,
+  "accept:error": true,
+  connect: true,
+  "connect:delay": true,
+  "connect:retry": true,
+  handshake: true,
+  "handshake:error:protocol": true,
+  "handshake:error:auth": true,
+  "handshake:error:other": true,
+  unauthorized: true,
+  disconnect: true,
+  close: true,
+  "close:error": true,
+  end: true,
+  "peer:join": true,
+  "peer:leave": true,
+  drop: true,
+}
+
 /** The events of a socket, or of what else has a table of them. */
 export class Events<Table extends object = SocketEvents> {
   private listeners: Map<string, Set<(event: never) => void>> | undefined
   private readonly clock: Clock
+  private readonly names: object
 
-  constructor(clock: Clock) {
+  /** `names`: of all events that may come. */
+  constructor(clock: Clock, names: Partial<EventNames<NoInfer<Table>>>) {
     this.clock = clock
+    this.names = names
   }
 
-  /** Calls `listener` for every such event. Returns a function that removes it. */
+  /** Calls `listener` for every such event. Returns a function that removes it. Throws EINVAL for a name that no event has. */
   on<Name extends keyof Table & string>(name: Name, listener: (event: Table[Name]) => void): () => void {
-    checkFunction(listener)
+    this.check(name, listener)
     const listeners = (this.listeners ??= new Map())
     let set = listeners.get(name)
     if (set === undefined) listeners.set(name, (set = new Set()))
@@ -87,15 +116,16 @@ export class Events<Table extends object = SocketEvents> {
     return () => this.off(name, listener)
   }
 
-  /** Calls `listener` for the next such event only. Returns a function that removes it. */
+  /** Calls `listener` for the next such event only. Returns a function that removes it. Throws as `on` does. */
   once<Name extends keyof Table & string>(name: Name, listener: (event: Table[Name]) => void): () => void {
-    checkFunction(listener)
+    this.check(name, listener)
     const off = this.on(name, (event) => (off(), listener(event)))
     return off
   }
 
-  /** Removes a listener; harmless when it isn't there. */
+  /** Removes a listener; harmless when it isn't there. Throws as `on` does. */
   off<Name extends keyof Table & string>(name: Name, listener: (event: Table[Name]) => void): void {
+    this.check(name, listener)
     const set = this.listeners?.get(name)
     if (set?.delete(listener) && set.size === 0) this.listeners!.delete(name)
   }
@@ -112,11 +142,15 @@ export class Events<Table extends object = SocketEvents> {
       }
     }
   }
-}
 
-/** What is called later must be callable: it would throw then, where nobody knows why. */
-function checkFunction(value: unknown): void {
-  if (typeof value !== "function") throw new EarshotError("EINVAL", `a listener is a function, not ${typeof value}`)
+  /** A listener to what never comes, or that can't be called, would be a mistake of which nobody hears, or only later. */
+  private check(name: string, listener: unknown): void {
+    const { names } = this
+    if (!Object.hasOwn(names, name))
+      throw new EarshotError("EINVAL", `no event ${name}; there are ${Object.keys(names).join(", ")}`)
+    if (typeof listener !== "function")
+      throw new EarshotError("EINVAL", `a listener is a function, not ${typeof listener}`)
+  }
 }
 
 /** Reports what the user's own function threw on a stack of its own, where it can upset nothing of ours. */

@@ -37,11 +37,7 @@ export function tryReceive(core: Core): Frame[] | undefined {
 }
 
 export async function receiveMany(core: Core, max: number, options: WaitOptions | undefined): Promise<Frame[][]> {
-  if (!Number.isInteger(max) || max < 1)
-    throw new EarshotError(
-      "EINVAL",
-      `max must be a positive integer, not ${typeof max === "number" ? max : typeof max}`,
-    )
+  if (!Number.isInteger(max) || max < 1) throw new EarshotError("EINVAL", "max must be a positive integer")
   const messages = [(await receive(core, options)) as Frame[]]
   while (messages.length < max && core.pattern.mayTake?.() !== false) {
     const message = core.inbox.take()

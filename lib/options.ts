@@ -147,46 +147,22 @@ export interface PatternOptions {
 export type AllOptions = SocketOptions & SendOptions & ReceiveOptions & PatternOptions
 export type OptionName = keyof AllOptions
 
-type Rule = { standard: unknown; check(value: unknown): unknown }
+type Rule = { standard: unknown; must: string; take: (value: unknown) => unknown }
 
-const integer = (standard: number, least: number, most: number = Number.MAX_SAFE_INTEGER): Rule => ({
-  standard,
-  check(value) {
-    if (typeof value === "number" && value === Infinity && least < 0) return -1
-    if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value
-    throw new EarshotError("EINVAL", `must be an integer from ${least} to ${most}`)
-  },
-})
-const flag = (): Rule => ({
-  standard: false,
-  check(value) {
-    if (typeof value === "boolean") return value
-    throw new EarshotError("EINVAL", "must be true or false")
-  },
-})
-const bytes = (most: number): Rule => ({
-  standard: new Uint8Array(0),
-  check(value) {
+/** `take` gives the value as it is kept, or undefined for one that must be otherwise; the `standard` one is always taken. */
+const rule = (standard: unknown, must: string, take: (value: unknown) => unknown): Rule => ({ standard, must, take })
+const integer = (standard: number, least: number, most: number = Number.MAX_SAFE_INTEGER): Rule =>
+  rule(standard, `an integer from ${least} to ${most}`, (value) => {
+    if (value === Infinity && least < 0) return -1
+    return Number.isInteger(value) && (value as number) >= least && (value as number) <= most ? value : undefined
+  })
+const flag: Rule = rule(false, "true or false", (value) => (typeof value === "boolean" ? value : undefined))
+const bytes = (what: string, fits: (bytes: Uint8Array) => boolean): Rule =>
+  rule(new Uint8Array(0), what, (value) => {
     const given = typeof value === "string" ? encodeText(value) : value === null ? new Uint8Array(0) : value
-    if (given instanceof Uint8Array && given.length <= most) return given
-    throw new EarshotError("EINVAL", `must be a string or bytes, at most ${most} bytes`)
-  },
-})
-const callback = (): Rule => ({
-  standard: undefined,
-  check(value) {
-    if (value === undefined || typeof value === "function") return value
-    throw new EarshotError("EINVAL", "must be a function")
-  },
-})
-const routingId: Rule = {
-  standard: new Uint8Array(0),
-  check(value) {
-    const id = bytes(255).check(value) as Uint8Array
-    if (id[0] === 0) throw new EarshotError("EINVAL", "must not begin with a zero byte")
-    return id
-  },
-}
+    return given instanceof Uint8Array && fits(given) ? given : undefined
+  })
+const callback: Rule = rule(undefined, "a function", (value) => (typeof value === "function" ? value : undefined))
 const MiB = 1024 * 1024
 
 type Rules<Options> = { readonly [Name in keyof Options]: Rule }
@@ -207,10 +183,10 @@ const ofAll: Rules<Omit<SocketOptions, "clock">> = {
   maxHandshakes: integer(256, 1),
   maxPending: integer(65_536, 1),
   busyPoll: integer(0, 0, 1_000_000),
-  immediate: flag(),
-  auth: callback(),
-  insecureAuth: flag(),
-  authenticate: callback(),
+  immediate: flag,
+  auth: callback,
+  insecureAuth: flag,
+  authenticate: callback,
 }
 const ofSenders: Rules<SendOptions> = {
   sendHighWaterMark: integer(1000, 0),
@@ -223,24 +199,20 @@ const ofReceivers: Rules<ReceiveOptions> = {
   receiveTimeout: integer(-1, -1),
 }
 const ofSome: Rules<PatternOptions> = {
-  routingId,
-  conflate: flag(),
-  mandatory: flag(),
-  handover: flag(),
-  probeRouter: flag(),
-  correlate: flag(),
-  relaxed: flag(),
-  noDrop: flag(),
-  manual: flag(),
-  verbosity: {
-    standard: "new",
-    check(value) {
-      if (value === "new" || value === "subscriptions" || value === "all") return value
-      throw new EarshotError("EINVAL", `must be "new", "subscriptions" or "all"`)
-    },
-  },
-  welcomeMessage: bytes(Number.MAX_SAFE_INTEGER),
-  invertMatching: flag(),
+  routingId: bytes("a string or bytes, at most 255, the first not zero", (id) => id.length < 256 && id[0] !== 0),
+  conflate: flag,
+  mandatory: flag,
+  handover: flag,
+  probeRouter: flag,
+  correlate: flag,
+  relaxed: flag,
+  noDrop: flag,
+  manual: flag,
+  verbosity: rule("new", `"new", "subscriptions" or "all"`, (value) =>
+    value === "subscriptions" || value === "all" ? value : undefined,
+  ),
+  welcomeMessage: bytes("a string or bytes", () => true),
+  invertMatching: flag,
 }
 const table: Rules<Omit<AllOptions, "clock">> = { ...ofAll, ...ofSenders, ...ofReceivers, ...ofSome }
 
@@ -260,7 +232,6 @@ export type Settings = Omit<AllOptions, "clock" | "routingId" | "welcomeMessage"
 
 const standard: Record<string, unknown> = {}
 for (const [name, rule] of Object.entries(table)) standard[name] = rule.standard
-Object.freeze(standard)
 
 /** All at their defaults. What is set lies over them, so that a socket pays only for what it changes. */
 export function standardSettings(): Settings {
@@ -269,22 +240,12 @@ export function standardSettings(): Settings {
 
 /** Sets one option of a socket, checked. */
 export function setOption(settings: Settings, name: OptionName, value: unknown): void {
-  Object.defineProperty(settings, name, {
-    value: checkOption(name, value),
-    writable: true,
-    enumerable: true,
-    configurable: true,
-  })
-}
-
-/** Checks one value; the error names the option. */
-function checkOption(name: OptionName, value: unknown): unknown {
-  if (!Object.hasOwn(table, name)) throw new EarshotError("EINVAL", `no such option: ${name}`)
-  try {
-    return (table as Record<string, Rule>)[name]!.check(value)
-  } catch (error) {
-    throw new EarshotError("EINVAL", `${name} ${(error as Error).message}, not ${show(value)}`)
-  }
+  if (!Object.hasOwn(table, name)) throw new EarshotError("EINVAL", `this socket has no option ${name}`)
+  const { standard, must, take } = table[name as keyof typeof table]
+  const taken = value === standard ? value : take(value)
+  if (taken === undefined && value !== standard)
+    throw new EarshotError("EINVAL", `${name} must be ${must}, not ${show(value)}`)
+  ;(settings as Record<string, unknown>)[name] = taken
 }
 
 function show(value: unknown): string {

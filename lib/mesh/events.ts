@@ -1,5 +1,6 @@
 /** The mesh's events, by name. */
 import type { EarshotError } from "../errors.ts"
+import type { EventNames } from "../events.ts"
 
 /** Another member, as users see it. Live: reading a property again may give something else. */
 export interface MemberInfo {
@@ -62,6 +63,19 @@ export interface MeshEvents {
   clash: { readonly id: string; readonly member: MemberInfo }
   /** What a handler threw, or what went wrong behind the scenes. Without a listener the first throw is printed, the rest only counted. */
   error: { readonly error: Error | EarshotError; readonly subject?: string }
+}
+
+/** Of `MeshEvents`. */
+export const meshEvents: EventNames<MeshEvents> = {
+  join: true,
+  leave: true,
+  update: true,
+  slow: true,
+  drop: true,
+  gap: true,
+  denied: true,
+  clash: true,
+  error: true,
 }
 
 /** Why a message was dropped. */

@@ -18,7 +18,7 @@ import { Denials } from "./denials.ts"
 import { hintOf } from "./diagnose.ts"
 import { dispatch } from "./dispatch.ts"
 import type { Outcome } from "./doors.ts"
-import type { MemberInfo, MeshDropReason, MeshEvents } from "./events.ts"
+import { meshEvents, type MemberInfo, type MeshDropReason, type MeshEvents } from "./events.ts"
 import { Finder } from "./finder.ts"
 import { Groups, type OwnLoad } from "./groups.ts"
 import type { Identity } from "./identity.ts"
@@ -100,7 +100,7 @@ export class Hub implements Context, LinksOwner, SettlingOwner, WhereaboutsOwner
     this.settings = settings
     this.identity = identity
     this.meta = settings.meta
-    this.events = new Events(clock)
+    this.events = new Events(clock, meshEvents)
     this.counters = new Counters(clock, this.events)
     this.denials = new Denials(clock, this.events)
     this.codecs = new Codecs(settings.codec, settings.codecs)

@@ -95,13 +95,13 @@ export class Mesh {
     return this.hub.closed
   }
 
-  /** Calls `listener` for every such event. Returns a function that removes it. */
+  /** Calls `listener` for every such event. Returns a function that removes it. Throws EINVAL for a name that no event has. */
   on<Name extends keyof MeshEvents>(name: Name, listener: (event: MeshEvents[Name]) => void): () => void {
     if (name === "error") this.hub.finder.hush()
     return this.hub.events.on(name, listener)
   }
 
-  /** Calls `listener` for the next such event only. Returns a function that removes it. */
+  /** Calls `listener` for the next such event only. Returns a function that removes it. Throws as `on` does. */
   once<Name extends keyof MeshEvents>(name: Name, listener: (event: MeshEvents[Name]) => void): () => void {
     return this.hub.events.once(name, listener)
   }

@@ -4,7 +4,7 @@ import * as fc from "fast-check"
 import t from "tap"
 import { Backoff } from "../../lib/backoff.ts"
 import type { DropReason, PeerInfo } from "../../lib/contract.ts"
-import { Events, type SocketEvents } from "../../lib/events.ts"
+import { Events, socketEvents, type SocketEvents } from "../../lib/events.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { Losses, type DropTallies } from "../../lib/losses.ts"
 import { Waiters } from "../../lib/waiters.ts"
@@ -141,7 +141,7 @@ type Drop = SocketEvents["drop"]
 
 t.test("Losses: the first is told at once, the next after 100 ms, for each peer and reason", async (t) => {
   const clock = strictClock(t)
-  const events = new Events(clock)
+  const events = new Events(clock, socketEvents)
   const losses = new Losses(clock, events)
   const told: [number, string, number, number][] = []
   const start = clock.now()
@@ -195,7 +195,7 @@ t.test("Losses: whatever happens when, the events add up, no two closer than 100
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const clock = strictClock(t)
-      const events = new Events(clock)
+      const events = new Events(clock, socketEvents)
       const losses = new Losses(clock, events)
       const peers = [undefined, {}, {}] as (PeerInfo | undefined)[]
       const told: { drop: Drop; at: number }[] = []

@@ -551,6 +551,7 @@ t.test("arguments that can never work throw at once", async (t) => {
   t.throws(() => any.subscribe("a", null), { code: "EINVAL" })
   t.throws(() => any.subscribe("a", { signal: {} }), { code: "EINVAL" })
   t.throws(() => any.ready({ peers: -1 }), { code: "EINVAL" })
+  t.throws(() => any.on("join", () => {}), { code: "EINVAL", message: /there are slow, drop, error$/ })
   for (const timeout of ["soon", -1, Number.NaN]) t.throws(() => any.ready({ timeout }), { code: "EINVAL" })
   await t.rejects(mesh.ready({ timeout: 20 }), { code: "TIMEOUT", message: /0 connected nodes/ })
   t.strictSame(mesh.stats().subscriptions, [])

@@ -433,6 +433,20 @@ t.test("arguments that can't be are refused at once, also before the mesh has se
   await t.rejects(early.flush(), { code: "EBADF" })
 })
 
+t.test("an event that there is not is a mistake, and said to be one", async (t) => {
+  await using net = await testMesh(["a"])
+  const { a } = net.mesh
+  for (const name of ["joined", "message", "toString", ""] as never[]) {
+    const expected = {
+      code: "EINVAL",
+      message: /^no event .*; there are join, leave, update, slow, drop, gap, denied, clash, error$/,
+    }
+    t.throws(() => a.on(name, () => {}), expected)
+    t.throws(() => a.once(name, () => {}), expected)
+  }
+  t.throws(() => a.on("join", undefined as never), { code: "EINVAL" })
+})
+
 t.test("an option that nobody knows is a mistake, and said to be one", async (t) => {
   await using net = await testMesh(["a", "b"])
   const { a, b } = net.mesh

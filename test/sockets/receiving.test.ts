@@ -425,6 +425,25 @@ t.test("events.on, once and off", async (t) => {
   t.strictSame(clock.thrown, [bad])
 })
 
+t.test(
+  "a listener to an event that there is not, or that can't be called, is a mistake, and said to be one",
+  async (t) => {
+    const { events } = tidy(t, new Push({ clock: strictClock(t) }))
+    const none = (): void => {}
+    for (const name of ["message", "Bind", "bind:errors", "", "toString", "__proto__", undefined])
+      for (const act of ["on", "once", "off"] as const)
+        t.throws(() => events[act](name as never, none), {
+          code: "EINVAL",
+          message: new RegExp(`^no event ${name}; there are bind, bind:error,`),
+        })
+    t.throws(() => events.on("bind", undefined as never), { code: "EINVAL" })
+    t.throws(() => events.once("bind", {} as never), { code: "EINVAL" })
+    // What a socket does not raise but has a name for, as in zeromq.js, is none.
+    for (const name of ["close:error", "handshake:error:other", "peer:leave", "end", "drop"] as const)
+      events.on(name, none)()
+  },
+)
+
 t.test("events carry what they say", async (t) => {
   const clock = strictClock(t)
   const [push, pull] = [tidy(t, new Push({ clock })), tidy(t, new Pull({ clock }))]

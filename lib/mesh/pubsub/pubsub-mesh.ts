@@ -2,7 +2,7 @@
 /** The user's object over pubsub: publish and subscribe as in a mesh of links, and nothing that pubsub can't hold. */
 import { allocate, copyOf, sizeOf } from "../../bytes.ts"
 import { EarshotError } from "../../errors.ts"
-import { Events } from "../../events.ts"
+import { Events, type EventNames } from "../../events.ts"
 import { signalOf } from "../../waiters.ts"
 import { decodeContent, encodeContent, type Content, type ContentContext } from "../content.ts"
 import { Counters } from "../counters.ts"
@@ -38,6 +38,7 @@ const SLACK = 4096
 
 /** The events of a mesh over pubsub, by name: those of `MeshEvents` that can happen there. */
 export type PubsubEvents = Pick<MeshEvents, "slow" | "drop" | "error">
+const pubsubEvents: EventNames<PubsubEvents> = { slow: true, drop: true, error: true }
 
 /** A subscription over pubsub: as any, but that nobody confirms it. */
 export type PubsubSubscription<Data = any> = Omit<
@@ -74,7 +75,7 @@ export class PubsubMesh {
     const settings = readOptions(options)
     const { node, network, codecs, clock } = settings
     this.settings = settings
-    this.events = new Events(clock)
+    this.events = new Events(clock, pubsubEvents)
     this.counters = new Counters(clock, this.events)
     this.audience = new Audience(clock, this.counters, this.events)
     this.hopes = new Hopes(clock)
@@ -108,12 +109,12 @@ export class PubsubMesh {
     return this.ended
   }
 
-  /** Calls `listener` for every such event. Returns a function that removes it. */
+  /** Calls `listener` for every such event. Returns a function that removes it. Throws EINVAL for a name that no event has. */
   on<Name extends keyof PubsubEvents>(name: Name, listener: (event: PubsubEvents[Name]) => void): () => void {
     return this.events.on(name, listener)
   }
 
-  /** Calls `listener` for the next such event only. Returns a function that removes it. */
+  /** Calls `listener` for the next such event only. Returns a function that removes it. Throws as `on` does. */
   once<Name extends keyof PubsubEvents>(name: Name, listener: (event: PubsubEvents[Name]) => void): () => void {
     return this.events.once(name, listener)
   }
