@@ -150,21 +150,25 @@ export class Core<P extends Pattern = Pattern> implements PipeHost, PatternHost 
   ): Session {
     const { settings, clock } = this
     if (settings.busyPoll > 0) this.polling ??= new Polling(clock, settings.busyPoll / 1000)
-    const session = new Session(link, pipe, {
+    const options = {
       clock,
-      properties: announce(this.pattern.type, settings.routingId, settings.maxMessageSize, token),
-      accepts: this.pattern.accepts,
-      judge: judged && settings.authenticate !== undefined ? judgeOf(settings.authenticate, link) : undefined,
       maxMessageSize: settings.maxMessageSize < 0 ? Infinity : settings.maxMessageSize,
       maxMessageParts: settings.maxMessageParts,
       handshakeInterval: settings.handshakeInterval,
       active: this.polling?.active,
       batch: settings.sendHighWaterMark || Infinity,
-      heartbeat: (earshot) => heartbeatOptions(settings, earshot),
+      heartbeat: this.heartbeat,
+    }
+    const session = new Session(link, pipe, options, {
+      properties: announce(this.pattern.type, settings.routingId, settings.maxMessageSize, token),
+      accepts: this.pattern.accepts,
+      judge: judged && settings.authenticate !== undefined ? judgeOf(settings.authenticate, link) : undefined,
     })
     pipe.begin(session)
     return session
   }
+
+  private readonly heartbeat = (earshot: boolean): HeartbeatOptions => heartbeatOptions(this.settings, earshot)
 
   /** From now on the pattern may send to it. */
   attach(pipe: Pipe): void {

@@ -11,6 +11,7 @@ import { EarshotError } from "./errors.ts"
 import type { DropTallies, Losses } from "./losses.ts"
 import type { Settings } from "./options.ts"
 import { Ring } from "./ring.ts"
+import { decodeMetadata } from "./wire/metadata.ts"
 import type { Session, SessionOwner } from "./wire/session.ts"
 
 /** What a pipe needs of its socket. */
@@ -32,7 +33,6 @@ export interface PipeOwner {
   offline(pipe: Pipe, session: Session, error: EarshotError | undefined): void
 }
 
-const NO_METADATA: Metadata = new Map()
 /** At most 256 KiB, or one message, is unconfirmed: what a session gathers before it writes, and this. Larger ones ask it first. */
 const LARGE = 56 * 1024
 
@@ -49,7 +49,6 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   joined = false
   type: SocketType | undefined
   routingId: Frame = EMPTY as Frame
-  metadata: Metadata = NO_METADATA
   userId: string | undefined
   /** On its way out: see lib/linger. */
   finishing = false
@@ -77,6 +76,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   stopped = false
   /** The pattern wants nothing read from it. */
   private held = false
+  private announced = EMPTY
 
   private readonly host: PipeHost
   private readonly queue = new Ring<Message>()
@@ -114,6 +114,10 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   }
   get lastHeard(): number | undefined {
     return this.session?.lastHeard
+  }
+
+  get metadata(): Metadata {
+    return decodeMetadata(this.announced)
   }
 
   send(message: Message): boolean {
@@ -212,7 +216,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
 
   onReady(session: Session): void {
     this.type = session.type
-    this.metadata = session.metadata
+    this.announced = session.announced
     this.routingId = session.routingId as Frame
     this.userId = session.userId
     if (this.stopped) session.pauseReading()

@@ -138,20 +138,19 @@ export interface ContentContext {
 
 /** The content of a message that arrived; headers and data are decoded when they are asked for. */
 export class Content {
-  // There are very many: a field that is defined, and then set, would be written twice.
-  declare readonly about: KnownSubject
+  readonly about: KnownSubject
   /** Its codec, or what the message calls one that nobody here has. */
-  declare private readonly how: PayloadCodec | string
-  declare private readonly head: Uint8Array
-  declare private readonly headersAt: number
-  declare private readonly headersEnd: number
+  private readonly how: PayloadCodec | string
+  private readonly head: Uint8Array
+  private readonly headersAt: number
+  private readonly headersEnd: number
   /** Of what belongs to it in `head`. */
-  declare private readonly end: number
-  declare private body: Uint8Array | undefined
-  declare private readonly context: ContentContext
-  declare private value: unknown
+  private readonly end: number
+  private body: Uint8Array | undefined
+  private readonly context: ContentContext
+  private value: unknown
   /** Few messages have any of these, and there are many messages. */
-  declare private rest: { headers?: Headers; trouble?: EarshotError } | undefined
+  private rest: { headers?: Headers; trouble?: EarshotError } | undefined
 
   /** For `decodeContent`. `body`: the second frame. */
   constructor(

@@ -16,12 +16,12 @@ export type ReplyFunction = (data: unknown, options?: ReplyOptions) => void
 /** A message, decoded when it is looked at. Shared by all subscriptions of a member that it matches: don't write to it. */
 export class MeshMessage<Data = any> {
   /** Who published or asked. A leaf's messages come from the member that carries it. */
-  declare readonly from: MemberInfo
+  readonly from: MemberInfo
   /** Who that was proven to be; undefined where nothing proves it. */
-  declare readonly user: string | undefined
+  readonly user: string | undefined
   /** Set where an answer is awaited, and this subscription is the one to give it. */
-  declare readonly reply: ReplyFunction | undefined
-  declare private readonly content: Content
+  readonly reply: ReplyFunction | undefined
+  private readonly content: Content
 
   /** @internal */
   constructor(content: Content, from: MemberInfo, reply?: ReplyFunction, user?: string) {

@@ -36,8 +36,6 @@ const MAX_COMMANDS = 16
 
 export class Handshake {
   readonly mechanism: Mechanism
-  /** Of the protocol: 0 knows no PING. */
-  minor = 1
   /** The judge said no. */
   refused = false
   private readonly owner: HandshakeOwner
@@ -59,7 +57,6 @@ export class Handshake {
         "MECHANISM",
         `peer uses the mechanism ${printable(greeting.mechanism) || "(none)"}, this socket ${mechanism.name}`,
       )
-    this.minor = greeting.minor
     const first = mechanism.start()
     if (options.judge !== undefined) this.withheld = first
     else if (first !== undefined) owner.command(first.name, first.body)

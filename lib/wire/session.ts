@@ -5,12 +5,13 @@
  */
 import { EMPTY } from "../bytes.ts"
 import type { Clock, Timer } from "../clock.ts"
-import type { Codec, Greeting, Link, LinkSink, Message, Metadata, SocketType } from "../contract.ts"
+import type { Codec, Greeting, Link, LinkSink, Message, SocketType } from "../contract.ts"
 import { EarshotError, wrap } from "../errors.ts"
 import { Beat } from "./beat.ts"
 import type { DecoderLimits } from "./decoder.ts"
 import { Handshake, type HandshakeOptions, type Introduction } from "./handshake.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
+import { encodeMetadata } from "./metadata.ts"
 import { refusal, refusalBody, UNAUTHORIZED } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
 import { Unconfirmed } from "./unconfirmed.ts"
@@ -22,7 +23,7 @@ export type { Introduction, Judge } from "./handshake.ts"
 export type { HeartbeatOptions } from "./heartbeat.ts"
 export { UNAUTHORIZED } from "./null.ts"
 
-export interface SessionOptions extends HandshakeOptions {
+export interface SessionOptions {
   readonly clock: Clock
   readonly maxMessageSize: number
   readonly maxMessageParts: number
@@ -65,7 +66,8 @@ export class Session implements LinkSink {
   writable = false
   type: SocketType | undefined
   routingId: Uint8Array = EMPTY
-  metadata: Metadata = new Map()
+  /** What the peer announced, but for its token, as it travels. */
+  announced: Uint8Array = EMPTY
   userId: string | undefined
   /** The peer is an Earshot socket. */
   earshot: boolean = false
@@ -80,7 +82,10 @@ export class Session implements LinkSink {
   readonly codec: Codec
   /** The codec's: no message before the handshake is done. */
   private readonly limits: DecoderLimits
-  private readonly handshake: Handshake
+  /** Let go of once it is done, with all that was said in it. */
+  private handshake: Handshake | undefined
+  /** Of the protocol that the peer speaks: 0 knows no PING. */
+  private minor = 1
   private state: "greeting" | "handshake" | "traffic" | "closed" = "greeting"
   private heartbeat: Heartbeat | undefined
   private probes: Probes | undefined
@@ -95,18 +100,18 @@ export class Session implements LinkSink {
   /** Why we end it: `onClose` of the link knows only that it ended. */
   private reason: EarshotError | undefined
 
-  constructor(link: Link, owner: SessionOwner, options: SessionOptions) {
+  constructor(link: Link, owner: SessionOwner, options: SessionOptions, shaking: HandshakeOptions) {
     this.link = link
     this.owner = owner
     this.options = options
-    this.handshake = new Handshake(this, options)
+    this.handshake = new Handshake(this, shaking)
     this.limits = { maxMessageSize: -1, maxMessageParts: options.maxMessageParts }
     this.codec =
       link.protocol === "zmtp"
         ? new ZmtpCodec(this, this.limits)
         : new ZwsCodec(this, this.limits, link.protocol === "zws-bare")
     this.deadline = options.clock.timeout(() => {
-      this.end(new EarshotError("ETIMEDOUT", "the handshake was not finished in time"))
+      this.end(new EarshotError("ETIMEDOUT", "the handshake took too long"))
     }, options.handshakeInterval)
     const { name, asServer } = this.handshake.mechanism
     this.codec.greet(name, asServer)
@@ -153,7 +158,7 @@ export class Session implements LinkSink {
    * where the answer is only soft: a peer that is no Earshot socket. `timeToLive`: what the PING asks of the peer, in ms.
    */
   probe(timeout: number, done: (exact: boolean, answered: boolean) => void, timeToLive = 0): void {
-    if (this.state !== "traffic" || this.handshake.minor === 0) return done(false, false)
+    if (this.state !== "traffic" || this.minor === 0) return done(false, false)
     this.probes ??= new Probes(this.options.clock)
     const context = this.probes.add(timeout, (answered) => done(answered && this.earshot, answered))
     this.command("PING", pingBody(timeToLive, context))
@@ -162,7 +167,7 @@ export class Session implements LinkSink {
   pauseReading(): void {
     this.withheld = false
     this.codec.pause()
-    if (this.handshake.minor > 0) this.heartbeat?.rest()
+    if (this.minor > 0) this.heartbeat?.rest()
   }
 
   resumeReading(): void {
@@ -233,7 +238,7 @@ export class Session implements LinkSink {
 
   onDoubt(ms: number): void {
     // Who answers no PING can't show that it is there.
-    if (this.handshake.minor > 0) this.heartbeat?.doubt(ms)
+    if (this.minor > 0) this.heartbeat?.doubt(ms)
   }
 
   onDrain(): void {
@@ -276,7 +281,8 @@ export class Session implements LinkSink {
 
   onGreeting(greeting: Greeting): void {
     this.state = "handshake"
-    this.handshake.greeted(greeting)
+    this.minor = greeting.minor
+    this.handshake?.greeted(greeting)
   }
 
   onMessage(message: Message, size: number): void {
@@ -284,7 +290,7 @@ export class Session implements LinkSink {
   }
 
   onCommand(name: string, body: Uint8Array): void {
-    if (this.state === "handshake") return this.handshake.received(name, body)
+    if (this.state === "handshake") return this.handshake?.received(name, body)
     if (this.state !== "traffic") return
     if (name === "PING") return this.pinged(body)
     if (name === "PONG") return this.probes?.answer(body)
@@ -304,7 +310,7 @@ export class Session implements LinkSink {
   passed(peer: Introduction): void {
     if (this.state !== "handshake") return
     const { options, link } = this
-    this.metadata = peer.metadata
+    this.announced = encodeMetadata(peer.metadata)
     this.type = peer.type
     this.routingId = peer.routingId
     this.userId = peer.userId ?? link.identity?.userId
@@ -314,10 +320,11 @@ export class Session implements LinkSink {
     this.established = true
     this.limits.maxMessageSize = options.maxMessageSize
     this.deadline?.cancel()
+    this.handshake = this.deadline = undefined
     link.admit?.()
     const wanted = options.heartbeat(this.earshot)
     // A 3.0 peer knows no PING, so its silence proves nothing; nor does libzmq's over bare ZWS.
-    const answers = this.handshake.minor > 0 || (link.protocol === "zws" && link.ping !== undefined)
+    const answers = this.minor > 0 || (link.protocol === "zws" && link.ping !== undefined)
     this.heartbeat = new Heartbeat(
       options.clock,
       new Beat(this),
@@ -340,10 +347,10 @@ export class Session implements LinkSink {
     const reason = wrap(error, "EPROTO")
     // RFC 37 wants a reason for the peer. libzmq never reconnects after an ERROR (WIRE 0.9), nor after the mismatch it
     // would find by itself; it is sent only while our READY is not out, for in traffic it means nothing.
-    if (this.state === "handshake" && (reason.code === "INCOMPATIBLE" || this.handshake.refused)) {
+    if (this.state === "handshake" && (reason.code === "INCOMPATIBLE" || this.handshake?.refused)) {
       if (!this.readyFlushed) {
         this.codec.takeBack()
-        this.codec.command("ERROR", refusalBody(this.handshake.refused ? UNAUTHORIZED : reason.message))
+        this.codec.command("ERROR", refusalBody(this.handshake?.refused ? UNAUTHORIZED : reason.message))
       }
       this.reason = reason
       // Not destroyed: the peer is to learn of it too, from our READY or from the ERROR.

@@ -2,6 +2,7 @@
 import t from "tap"
 import type { Message, Metadata, SocketType } from "../../lib/contract.ts"
 import type { EarshotError } from "../../lib/errors.ts"
+import { decodeMetadata } from "../../lib/wire/metadata.ts"
 import { Session, type HeartbeatOptions, type SessionOptions } from "../../lib/wire/session.ts"
 import { bytes, command, frame, greeting, hexOf, metadata, pattern, ready, wire } from "../support/bytes.ts"
 import { ScriptLink } from "../support/script-link.ts"
@@ -46,17 +47,16 @@ function setup({ type = "PULL", accepts = ["PUSH"], heartbeat = NO_HEARTBEAT, ..
     },
   }
   const properties: Metadata = new Map([["Socket-Type", text(type)]])
-  const session: Session = new Session(link, owner, {
+  const options: SessionOptions = {
     clock,
-    properties,
-    accepts,
     maxMessageSize: 1 << 20,
     maxMessageParts: 1000,
     handshakeInterval: 10_000,
     batch: 1000,
     heartbeat: (earshot) => (earshot ? heartbeat : NO_HEARTBEAT),
     ...rest.options,
-  })
+  }
+  const session: Session = new Session(link, owner, options, { properties, accepts })
   return { clock, link, log, messages, owner, session, properties }
 }
 
@@ -112,7 +112,7 @@ t.test("the whole handshake and the first messages may come in one chunk, or byt
     t.strictSame(messages, [["61"], ["62", "63"]])
     t.equal(session.type, "PUSH")
     t.equal(String(session.routingId), "bob")
-    t.equal(String(session.metadata.get("X-Custom")), "y")
+    t.equal(String(decodeMetadata(session.announced).get("X-Custom")), "y")
     t.equal(session.earshot, false)
     t.equal(session.peerMax, Infinity)
     link.take()

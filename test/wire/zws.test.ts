@@ -3,6 +3,7 @@
 import t from "tap"
 import type { Message } from "../../lib/contract.ts"
 import type { EarshotError } from "../../lib/errors.ts"
+import type { HandshakeOptions } from "../../lib/wire/handshake.ts"
 import { Session, type SessionOptions } from "../../lib/wire/session.ts"
 import { ZwsCodec } from "../../lib/wire/zws.ts"
 import { bytes, hexOf, metadata, pattern } from "../support/bytes.ts"
@@ -245,7 +246,7 @@ class ZwsLink extends ScriptLink {
   }
 }
 
-function session(bare: boolean, options: Partial<SessionOptions> = {}, pings = false) {
+function session(bare: boolean, options: Partial<SessionOptions & HandshakeOptions> = {}, pings = false) {
   const clock = virtualClock()
   const link = new ZwsLink(bare, pings)
   const log: string[] = []
@@ -256,20 +257,21 @@ function session(bare: boolean, options: Partial<SessionOptions> = {}, pings = f
     onDrain: () => {},
     onClose: (_: Session, error?: EarshotError) => void log.push(`close ${error?.code}`),
   }
-  const made = new Session(link, owner, {
+  const all = {
     clock,
     properties: new Map([
       ["Socket-Type", utf8("PULL")],
       ["Identity", utf8("me")],
     ]),
-    accepts: ["PUSH"],
+    accepts: ["PUSH"] as const,
     maxMessageSize: 1000,
     maxMessageParts: 10,
     handshakeInterval: 10_000,
     batch: 1000,
     heartbeat: () => ({ interval: 1000, timeout: 1000, timeToLive: 0 }),
     ...options,
-  })
+  }
+  const made = new Session(link, owner, all, all)
   return { clock, link, log, session: made }
 }
 
