@@ -21,10 +21,6 @@ export class Balancer {
     this.clock = clock
   }
 
-  get size(): number {
-    return this.peers.length
-  }
-
   /** The peer that took the last message. */
   last: Peer | undefined
 

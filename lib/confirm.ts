@@ -5,7 +5,7 @@ import type { Pattern } from "./contract.ts"
 import { EarshotError } from "./errors.ts"
 import { toFrame, type FrameLike } from "./message.ts"
 import type { Pipe } from "./pipe.ts"
-import { checkTimeout } from "./waiters.ts"
+import { checkNames, checkTimeout, type OptionNames } from "./waiters.ts"
 
 /** ms for the first peer of an endpoint to finish its handshake, and for an Earshot peer, which always answers, to answer. */
 const LIMIT = 10_000
@@ -93,11 +93,15 @@ export interface ReadyOptions {
   readonly timeout?: number
 }
 
+const NAMES: OptionNames<ReadyOptions> = { subscribers: true, topic: true, timeout: true }
+
 /** Waits for them; rejects TIMEOUT. */
 export async function subscribed(
   core: Core<Pattern & { count(topic: Uint8Array): number }>,
-  { subscribers = 1, topic = "", timeout = 10_000 }: ReadyOptions,
+  options: ReadyOptions,
 ): Promise<void> {
+  checkNames(options, NAMES, "ready")
+  const { subscribers = 1, topic = "", timeout = 10_000 } = options
   const frame = toFrame(topic)
   checkTimeout(timeout)
   const count = (): number => core.pattern.count(frame)

@@ -10,7 +10,7 @@ import { throwLater } from "./events.ts"
 import type { Settings } from "./options.ts"
 import type { Pipe } from "./pipe.ts"
 import { Ring } from "./ring.ts"
-import { signalOf, Waiters, type WaitOptions } from "./waiters.ts"
+import { signalOf, Waiters, type OptionNames, type WaitOptions } from "./waiters.ts"
 
 /** A message and who sent it. */
 export interface Received {
@@ -19,6 +19,9 @@ export interface Received {
   /** Who sent it: live, also when it is gone. */
   readonly peer: PeerInfo
 }
+
+type ReceiveOptions = WaitOptions & { readonly withPeer?: boolean | undefined }
+const NAMES: OptionNames<ReceiveOptions> = { signal: true, withPeer: true }
 
 /** What a message that waits takes beside its bytes, and each frame of it after the first (measured, roughly). */
 const MESSAGE_COST = 256
@@ -72,11 +75,11 @@ export class Inbox {
 
   deliver(peer: Peer, message: Message): void {
     const pipe = peer as Pipe
-    if (this.handler !== undefined && !this.stopped && !this.dispatching && (this.gate === undefined || this.gate()))
-      return this.call(this.handler, pipe, message)
+    if (this.handler !== undefined && !this.stopped && !this.dispatching && this.gate?.() !== false)
+      return this.invoke(this.handler, pipe, this.taken(pipe, message))
     const reader = this.readers.first
     if (reader !== undefined) {
-      const taken = this.pattern.onTake === undefined ? message : this.pattern.onTake(pipe, message)
+      const taken = this.taken(pipe, message)
       return reader.settle(reader.item ? { message: taken as Frame[], peer: pipe } : (taken as Frame[]))
     }
     const { receiveHighWaterMark: mark, receiveHighWaterMarkBytes: markBytes, conflate } = this.settings
@@ -114,12 +117,9 @@ export class Inbox {
     return pipe === undefined ? undefined : this.takeFrom(pipe)
   }
 
-  receive(
-    timeout: number,
-    options: (WaitOptions & { withPeer?: boolean | undefined }) | undefined,
-  ): Promise<Frame[] | Received> {
+  receive(timeout: number, options: ReceiveOptions | undefined): Promise<Frame[] | Received> {
     if (this.handler !== undefined) return Promise.reject(new EarshotError("EBUSY", "receive beside onmessage"))
-    const signal = signalOf(options)
+    const signal = signalOf(options, NAMES)
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error)
     const withPeer = options?.withPeer === true
     const pipe = this.active.peek()
@@ -183,7 +183,7 @@ export class Inbox {
       this.active.push(pipe)
     }
     if (pipe.stopped) this.restart(pipe)
-    return this.pattern.onTake === undefined ? message : this.pattern.onTake(pipe, message)
+    return this.taken(pipe, message)
   }
 
   /** Frames take memory even when they are empty: beyond the first of each message, as many may wait as one message may have. */
@@ -232,7 +232,7 @@ export class Inbox {
   dispatch(): void {
     if (this.dispatching) return
     this.dispatching = true
-    while (this.handler !== undefined && !this.stopped && (this.gate === undefined || this.gate())) {
+    while (this.handler !== undefined && !this.stopped && this.gate?.() !== false) {
       const pipe = this.active.peek()
       if (pipe === undefined) break
       const message = this.takeFrom(pipe)
@@ -241,8 +241,9 @@ export class Inbox {
     this.dispatching = false
   }
 
-  private call(handler: MessageHandler, pipe: Pipe, message: Message): void {
-    this.invoke(handler, pipe, this.pattern.onTake === undefined ? message : this.pattern.onTake(pipe, message))
+  /** As the pattern gives it to the user. */
+  private taken(pipe: Pipe, message: Message): Message {
+    return this.pattern.onTake?.(pipe, message) ?? message
   }
 
   private invoke(handler: MessageHandler, pipe: Pipe, message: Message): void {

@@ -38,6 +38,7 @@ export function tryReceive(core: Core): Frame[] | undefined {
 
 export async function receiveMany(core: Core, max: number, options: WaitOptions | undefined): Promise<Frame[][]> {
   if (!Number.isInteger(max) || max < 1) throw new EarshotError("EINVAL", "max must be a positive integer")
+  signalOf(options)
   const messages = [(await receive(core, options)) as Frame[]]
   while (messages.length < max && core.pattern.mayTake?.() !== false) {
     const message = core.inbox.take()

@@ -33,8 +33,6 @@ class Node<Owner> {
 }
 
 export class Prefixes<Owner> {
-  /** Topics with at least one owner. */
-  size = 0
   private readonly root = new Node<Owner>("", undefined)
   /** Where each owner's topics end. A node with an owner is never replaced by another. */
   private readonly owned = new Map<Owner, Set<Node<Owner>>>()
@@ -46,10 +44,8 @@ export class Prefixes<Owner> {
     if (nodes === undefined) this.owned.set(owner, (nodes = new Set()))
     else if (nodes.has(node)) return false
     nodes.add(node)
-    if (node.owner === undefined) {
-      node.owner = owner
-      this.size++
-    } else (node.others ??= new Set()).add(owner)
+    if (node.owner === undefined) node.owner = owner
+    else (node.others ??= new Set()).add(owner)
     return true
   }
 
@@ -111,15 +107,6 @@ export class Prefixes<Owner> {
     return this.find(topic)?.owner !== undefined
   }
 
-  /** Calls back for every topic with its owners. */
-  each(visit: (topic: Uint8Array, owners: readonly Owner[]) => void): void {
-    const stack = [this.root]
-    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-      if (node.owner !== undefined) visit(topicOf(node), [node.owner, ...(node.others ?? [])])
-      if (node.children !== undefined) stack.push(...node.children.values())
-    }
-  }
-
   /** The node of a topic, made where it isn't there. */
   private reach(topic: Uint8Array): Node<Owner> {
     let node = this.root
@@ -157,10 +144,7 @@ export class Prefixes<Owner> {
       node.owner = undefined
       if (others !== undefined) [node.owner] = others
     }
-    if (node.owner === undefined) {
-      this.size--
-      return prune(node)
-    }
+    if (node.owner === undefined) return prune(node)
     others!.delete(node.owner)
     others!.delete(owner)
     if (others!.size === 0) node.others = undefined

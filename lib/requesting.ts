@@ -3,7 +3,7 @@ import { keyOf } from "./bytes.ts"
 import type { Frame, Message, Peer } from "./contract.ts"
 import type { Core } from "./core.ts"
 import { EarshotError } from "./errors.ts"
-import { checkTimeout, signalOf, type WaitOptions } from "./waiters.ts"
+import { checkTimeout, signalOf, type OptionNames, type WaitOptions } from "./waiters.ts"
 
 /** How a request is made. */
 export interface RequestOptions extends WaitOptions {
@@ -14,6 +14,8 @@ export interface RequestOptions extends WaitOptions {
   /** Send an id with it, so that many can be in flight. Default true. */
   readonly correlate?: boolean
 }
+
+const NAMES: OptionNames<RequestOptions> = { signal: true, timeout: true, retries: true, correlate: true }
 
 /** One question, from being asked to its reply. */
 export interface Question {
@@ -48,7 +50,7 @@ export function inFlight(
   options: RequestOptions,
 ): Promise<Frame[]> {
   const { timeout = 30_000 } = options
-  const signal = signalOf(options)
+  const signal = signalOf(options, NAMES)
   checkTimeout(timeout)
   let retries = options.retries ?? 0
   if (signal?.aborted === true) return Promise.reject(signal.reason as Error)

@@ -11,8 +11,22 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The signal among a call's options, if there is one. Throws EINVAL for what is none. */
-export function signalOf(options: WaitOptions | undefined): AbortSignal | undefined {
+/** All names that these options have: the compiler sees to it that none is missing. */
+export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: true }
+const JUST_SIGNAL: OptionNames<WaitOptions> = { signal: true }
+
+/** Throws EINVAL for a name of an option that `call` does not have: it would be ignored in silence. */
+export function checkNames(options: object | undefined, names: object, call: string): void {
+  for (const name in options)
+    if (!Object.hasOwn(names, name)) throw new EarshotError("EINVAL", `${call} has no option ${name}`)
+}
+
+/** The signal among a call's options, if there is one. Throws EINVAL for what is none, and for a name that is not among `names`. */
+export function signalOf(
+  options: WaitOptions | undefined,
+  names: OptionNames<WaitOptions> = JUST_SIGNAL,
+): AbortSignal | undefined {
+  checkNames(options, names, "this call")
   const signal = options?.signal ?? undefined
   if (signal !== undefined && typeof signal.aborted !== "boolean")
     throw new EarshotError("EINVAL", `a signal is an AbortSignal, not ${typeof signal}`)

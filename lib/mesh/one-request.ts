@@ -61,7 +61,7 @@ export function question(
   const { timeout = DEFAULT_TIMEOUT, headers, codec } = options
   if (typeof timeout !== "number" || !(timeout > 0))
     throw new EarshotError("EINVAL", "timeout is a number of milliseconds above 0")
-  const signals = [signalOf(options), call?.signal].filter((signal) => signal !== undefined)
+  const signals = [signalOf({ signal: options.signal }), call?.signal].filter((signal) => signal !== undefined)
   context.routes.of(subject)
   const frames = encodeContent(
     subject,

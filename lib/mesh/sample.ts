@@ -131,7 +131,7 @@ export class Sampling {
     const { context, takings } = this
     checkNames(options, NAMES, "sample")
     const { perSecond = 10 } = options
-    const signal = signalOf(options)
+    const signal = signalOf({ signal: options.signal })
     if (typeof perSecond !== "number" || !(perSecond >= LEAST_RATE && perSecond <= MOST_RATE))
       throw new EarshotError("EINVAL", `perSecond is a number from ${LEAST_RATE} to ${MOST_RATE}`)
     if (takings.size >= MOST_PROBES) throw tooMany()

@@ -93,5 +93,5 @@ t.test("what a peer that went had not sent goes before everything else, in order
   t.ok(balancer.send(message(4)))
   balancer.detach(asPeer(b!), [message(5)])
   t.strictSame(balancer.drain(), [message(5)])
-  t.strictSame([balancer.size, balancer.drain()], [0, []])
+  t.strictSame([(balancer as unknown as { peers: unknown[] }).peers, balancer.drain()], [[], []])
 })

@@ -758,6 +758,32 @@ t.test("relaxed: a new request takes the place of the old one", async (t) => {
   }
 })
 
+t.test("an option of a call that nobody knows is a mistake, and said to be one", async (t) => {
+  const clock = strictClock(t)
+  const push = tidy(t, new Push({ clock }))
+  const pull = tidy(t, new Pull({ clock }))
+  const request = tidy(t, new Request({ clock }))
+  const publisher = tidy(t, new Publisher({ clock }))
+  const odd = { sginal: undefined } as object
+  for (const [what, call] of [
+    ["bind", () => push.bind("fake://odd", odd)],
+    ["connect", () => push.connect("fake://odd", odd)],
+    ["send", () => push.send("x", odd)],
+    ["receive", () => pull.receive(odd)],
+    ["receiveMany", () => pull.receiveMany(1, odd)],
+    ["receiveMany, which has no peer to give", () => pull.receiveMany(1, { withPeer: true } as object)],
+    ["request", () => request.request("x", odd)],
+    ["ready", () => publisher.ready(odd)],
+  ] as const)
+    await t.rejects(async () => call(), { code: "EINVAL", message: /has no option (sginal|withPeer)/ }, what)
+  t.strictSame([push.lastEndpoint, clock.holds], [null, 0], "nothing has begun")
+  const { signal } = new AbortController()
+  void outcome(pull.receive({ signal, withPeer: true }))
+  void outcome(request.request("x", { signal, timeout: 1, retries: 1, correlate: true }))
+  void outcome(publisher.ready({ subscribers: 1, topic: "a", timeout: 1 }))
+  t.equal(clock.holds, 3, "these wait")
+})
+
 t.test("every code is in the table, and errors keep their cause", async (t) => {
   for (const name of "EAGAIN EFSM EHOSTUNREACH EADDRINUSE EINVAL EBADF ENOENT EPROTONOSUPPORT EMSGSIZE".split(" "))
     t.ok(name in codes, name)

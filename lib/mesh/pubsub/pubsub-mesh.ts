@@ -161,7 +161,7 @@ export class PubsubMesh {
     refuseOptions("subscribe", options)
     if (handler !== undefined && typeof handler !== "function")
       throw new EarshotError("EINVAL", "a handler is a function")
-    const signal = signalOf(options)
+    const signal = signalOf({ signal: options.signal })
     const subscription = new Subscription<Data>(this.audience, pattern, options, handler)
     if (signal?.aborted === true) subscription.unsubscribe()
     else {

@@ -39,7 +39,7 @@ const options: Readonly<Record<"subscribe" | "publish" | "ready", Readonly<Recor
 }
 
 /** Those that there are. */
-const NAMES: Readonly<Record<keyof typeof options, ReadonlySet<string>>> = {
+const NAMES: Readonly<Record<keyof typeof options, object>> = {
   subscribe: namesOf<PubsubSubscribeOptions>({
     concurrency: true,
     queueSize: true,
@@ -72,6 +72,6 @@ export function refuseOptions(method: keyof typeof options, given: object): void
     if (value !== undefined && value !== false) throw new EarshotError("ENOTSUP", `${name}: ${why}`)
   }
   for (const name in given)
-    if (!NAMES[method].has(name) && !Object.hasOwn(options[method], name))
+    if (!Object.hasOwn(NAMES[method], name) && !Object.hasOwn(options[method], name))
       throw new EarshotError("EINVAL", `over pubsub ${method} has no option ${name}`)
 }
