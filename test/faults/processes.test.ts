@@ -283,11 +283,11 @@ t.test(
     await push.ask("connect", pull.lastEndpoint)
     const exited = once(push.process, "exit")
     await push.ask("burst", 2000, 1024)
-    push.process.disconnect()
     await until("a full inbox", () => pull.peers[0]?.waiting === 1000)
+    void push.ask("closeAndEnd")
     let ended = false
     void exited.then(() => (ended = true))
-    // Until its system holds the rest, or it waits for us to read: libzmq lingers only until its system has all.
+    // Until its system holds the rest and it is gone, or it waits for us to read.
     const start = performance.now()
     while (!ended && performance.now() - start < 3000) await new Promise((resolve) => setTimeout(resolve, 20))
     await new Promise((resolve) => setTimeout(resolve, 1500))
