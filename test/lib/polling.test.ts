@@ -32,8 +32,10 @@ t.test("a socket polls only when asked to, and stops", async (t) => {
   for (const busyPoll of [0, 2000]) {
     let turns = 0
     let begun = 0
+    // A turn takes 50 us, however long the machine keeps us waiting.
     const clock: Clock = {
       ...systemClock,
+      now: () => turns * 0.05,
       immediate(callback) {
         turns++
         systemClock.immediate(callback)
@@ -53,6 +55,6 @@ t.test("a socket polls only when asked to, and stops", async (t) => {
     } while (turns > before && systemClock.now() - begun < 5000)
     t.equal(turns, before, "it has come to rest")
     if (busyPoll === 0) t.ok(turns < 30, `${turns} turns`)
-    else t.ok(turns > 30, `${turns} turns`)
+    else t.ok(turns > 40, `${turns} turns`)
   }
 })
