@@ -1,6 +1,7 @@
 /** Answering: requests that came in, each accepted and handed to one subscription that responds, or refused at once. */
 import type { Message } from "../contract.ts"
 import { EarshotError } from "../errors.ts"
+import { MAX_CODE } from "./asking.ts"
 import { OpenCall, timeIsOver } from "./call.ts"
 import type { Coding } from "./codecs.ts"
 import { decodeContent, encodeContent, type Content } from "./content.ts"
@@ -81,7 +82,7 @@ export class Answering {
         this.send(member, [numbered(Kind.REPLY, 0, id), ...frames])
       },
       fail: (code, text) => {
-        if (this.end(member, id)) this.send(member, failure(this.errors, id, code, text))
+        if (this.end(member, id)) this.send(member, this.failure(id, code, text))
       },
     })
   }
@@ -106,19 +107,21 @@ export class Answering {
 
   /** Nobody waits for these answers any more. */
   onGone(member: Member): void {
+    this.drop(member, new EarshotError("PEER_LOST", "the asker is gone"))
+  }
+
+  private drop(member: Member, reason: EarshotError): void {
     const calls = this.calls.get(member)
     if (calls === undefined) return
     this.calls.delete(member)
     this.less(calls.size)
-    for (const call of calls.values()) call.cancel(new EarshotError("PEER_LOST", "the asker is gone"))
+    for (const call of calls.values()) call.cancel(reason)
   }
 
   /** Nobody will get an answer any more. */
   close(): void {
     const reason = new EarshotError("EBADF", "the mesh is closed")
-    for (const calls of this.calls.values()) for (const call of calls.values()) call.cancel(reason)
-    this.calls.clear()
-    this.less(this.open)
+    for (const member of [...this.calls.keys()]) this.drop(member, reason)
   }
 
   /** A request to ourselves. Returns what cancels it. */
@@ -170,7 +173,7 @@ export class Answering {
   failed(error: unknown): Uint8Array[] {
     const { code, text } = failureOf(error)
     const { remoteCode = code } = Object(error) as { remoteCode?: unknown }
-    return encodeContent("", this.errors, { code: remoteCode, message: text })
+    return this.body(remoteCode, text)
   }
 
   /** One of the groups in which we answer that. */
@@ -214,7 +217,7 @@ export class Answering {
 
   private refuse(member: Member, id: number, code: string): void {
     this.refused++
-    this.send(member, failure(this.errors, id, code, ""))
+    this.send(member, this.failure(id, code, ""))
   }
 
   /** A REPLY. One for which there is no room, or that is too large, becomes an error. */
@@ -222,7 +225,7 @@ export class Answering {
     const { context } = this
     const head = message[0]!
     const instead = (code: string, text: string): Message =>
-      failure(this.errors, numberAt(head, 2), code, text, head[1]! & PART)
+      this.failure(numberAt(head, 2), code, text, head[1]! & PART)
     if (context.interest.dirty) context.interest.flush()
     const posted = member.post(message)
     // An answer waits whatever the marks say: the asker bounds how many there are, and we their bytes.
@@ -234,6 +237,14 @@ export class Answering {
       context.drop("too-large", 1, 0, { member })
       member.tellCounted(instead("TOO_LARGE", "the answer is larger than the asker takes"))
     }
+  }
+
+  private failure(id: number, code: string, text: string, flags = 0): Message {
+    return [numbered(Kind.REPLY, FAILED | flags, id), ...this.body(code, text)]
+  }
+
+  private body(code: unknown, message: string): Uint8Array[] {
+    return encodeContent("", this.errors, { code, message })
   }
 
   /** False: nobody waits for it any more. */
@@ -278,14 +289,10 @@ export function failureOf(error: unknown): Failure {
   try {
     const { code, message } = Object(error) as { code?: unknown; message?: unknown }
     return new Failure(
-      typeof code === "string" && code.length <= 64 ? code : "REMOTE",
+      typeof code === "string" && code.length <= MAX_CODE ? code : "REMOTE",
       typeof message === "string" ? message.slice(0, 4096) : String(error).slice(0, 4096),
     )
   } catch {
     return new Failure("REMOTE", "something was thrown that can't be told")
   }
-}
-
-function failure(coding: Coding, id: number, code: string, text: string, flags = 0): Message {
-  return [numbered(Kind.REPLY, FAILED | flags, id), ...encodeContent("", coding, { code, message: text })]
 }

@@ -90,6 +90,8 @@ const MAX_PENDING = 65_536
 export const DEFAULT_TIMEOUT = 5000
 /** Answers to one question that come by one carrier. */
 const MAX_PARTS = 16_384
+/** Characters of what a handler calls its error: a longer one is REMOTE. */
+export const MAX_CODE = 64
 
 /** Requests made here, and what came of them; the rest is under way. */
 export interface RequestTallies {
@@ -171,6 +173,7 @@ export class Asking {
   ): Pending | undefined {
     const { context } = this
     const fail = (error: EarshotError): undefined => void context.clock.microtask(() => asked.reject(error))
+    if (context.closed) return fail(new EarshotError("EBADF", "the mesh is closed"))
     if (this.pending.size >= MAX_PENDING)
       return fail(new EarshotError("LIMIT", `${MAX_PENDING} requests are under way`))
     if (context.interest.dirty) context.interest.flush()
@@ -233,7 +236,7 @@ export class Asking {
       if (++pending.parts <= MAX_PARTS)
         return many.part(failure === undefined ? content : errorOf(failure), member, frames)
       this.takeBack(pending)
-      return pending.reject(new EarshotError("LIMIT", `over ${MAX_PARTS} answers came by one member`))
+      return pending.reject(new EarshotError("LIMIT", "too many answers came by one member"))
     }
     if (failure === undefined) this.settle(id, member, content, frames)
     else this.fail(id, failure, frames)
@@ -241,12 +244,12 @@ export class Asking {
 
   /** Its link is lost. What it had accepted may still be answered: replies are kept for us while the link may come back. */
   onUnlinked(member: Member): void {
-    this.lose(member, ({ accepted, impatient }) => !accepted || impatient)
+    this.lose(member, false)
   }
 
   /** It does not come back. */
   onGone(member: Member): void {
-    this.lose(member, () => true)
+    this.lose(member, true)
   }
 
   /** Interest has changed: somebody may answer now. */
@@ -291,12 +294,14 @@ export class Asking {
     else pending.reject(errorOf(failure), frames)
   }
 
-  private lose(member: Member, which: (pending: Pending) => boolean): void {
+  /** `gone`: nobody waits for what it had accepted, either. */
+  private lose(member: Member, gone: boolean): void {
     for (const pending of [...this.pending.values()]) {
-      if (pending.server.party !== member || !which(pending)) continue
+      const patient = pending.accepted && !pending.impatient
+      if (pending.server.party !== member || (patient && !gone)) continue
       this.finish(pending)
       const error = new EarshotError("PEER_LOST", "the member that was asked is gone")
-      if (pending.accepted && !pending.impatient) pending.reject(error)
+      if (patient) pending.reject(error)
       else pending.refuse(error)
     }
   }
@@ -320,7 +325,10 @@ interface Said {
 
 function failureIn({ data }: Content): Said {
   const { code, message } = Object(data) as { code?: unknown; message?: unknown }
-  return { code: typeof code === "string" ? code : "REMOTE", text: typeof message === "string" ? message : "" }
+  return {
+    code: typeof code === "string" && code.length <= MAX_CODE ? code : "REMOTE",
+    text: typeof message === "string" ? message : "",
+  }
 }
 
 /** Codes that say the same wherever they come from. */

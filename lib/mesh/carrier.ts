@@ -90,6 +90,7 @@ export class Carrier extends Relay {
   }
 
   override close(): void {
+    this.requests.close()
     this.union?.close()
   }
 

@@ -1,7 +1,7 @@
 /** Our own subscriptions: which of them get a message that came in. */
 import type { Content } from "./content.ts"
 import type { MemberInfo } from "./events.ts"
-import { MeshMessage, type ReplyFunction } from "./message.ts"
+import { MeshMessage } from "./message.ts"
 import type { Subscription } from "./subscription.ts"
 import { SubjectTable } from "./subject-table.ts"
 
@@ -80,11 +80,6 @@ export class Local {
     if (!force) return undefined
     this.turn = (this.turn + 1) % 0x7fff_ffff
     return subscriptions[this.turn % subscriptions.length]
-  }
-
-  /** A request, to one who answers. */
-  ask(subscription: Subscription, content: Content, from: MemberInfo, reply: ReplyFunction): void {
-    subscription.deliver(new MeshMessage(content, from, reply))
   }
 }
 

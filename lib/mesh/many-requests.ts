@@ -3,6 +3,7 @@ import { sizeOf } from "../bytes.ts"
 import type { Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
 import type { Reply, Server } from "./asking.ts"
+import { timeIsOver } from "./call.ts"
 import type { Content } from "./content.ts"
 import type { Context } from "./context.ts"
 import type { Headers, PayloadCodec } from "./contract.ts"
@@ -72,6 +73,7 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
   private replies = 0
   private failureBytes = 0
   private begun = false
+  private deadline = 0
   private over = false
   private timer: Timer | undefined
   private stalled: Timer | undefined
@@ -94,15 +96,17 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
   }
 
   private begin(): void {
-    if (this.begun) return
+    if (this.begun || this.over) return
     this.begun = true
     const { context } = this
     const { signals, timeout } = this.question
     context.clock.hold()
     context.asking.count("asked")
+    this.deadline = context.clock.now() + timeout
     this.timer = context.clock.timeout(() => this.end(), timeout)
     for (const signal of signals) signal.addEventListener("abort", this.abort)
     if (signals.some(({ aborted }) => aborted)) return this.abort()
+    if (timeout === 0) return this.fail(timeIsOver())
     if (context.asking.crowded) return this.fail(new EarshotError("LIMIT", TOO_MANY))
     this.stopHoping = context.asking.hope(() => this.ask())
     this.ask()
@@ -117,22 +121,19 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
     this.stopHoping()
     this.stopHoping = undefined
     context.asking.copy(subject, frames)
-    const lists: Server[][] = []
-    for (const { queue, parties } of context.routes.of(subject).servers) {
+    const lists = context.routes.of(subject).servers.flatMap(({ queue, parties }) => {
       const servers = [...new Set(parties)].map((party): Server => ({ party, queue }))
-      if (queue !== undefined) lists.push(servers)
-      else for (const server of servers) lists.push([server])
-    }
+      return queue === undefined ? servers.map((server) => [server]) : [servers]
+    })
     const choices = choicesOf(context, lists)
     if (choices.length === 0) return this.end()
-    const deadline = context.clock.now() + this.question.timeout
     this.inquiry = new Inquiry(
       context,
       {
         subject,
         frames,
         many: true,
-        remaining: () => Math.max(1, deadline - context.clock.now()),
+        remaining: () => Math.max(1, this.deadline - context.clock.now()),
         onSaid: (said, last) => {
           if (said !== undefined) this.take(said)
           if (last) this.end()
@@ -140,20 +141,22 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
       },
       choices,
     )
+    // Asking them has brought about its end.
+    if (this.over) this.inquiry.takeBack()
   }
 
   private take({ answer, from, frames }: Said): void {
+    if (this.over) return
     if (answer instanceof EarshotError) this.failed(from, answer)
     else this.reply(answer, from, frames!)
   }
 
   private reply(content: Content, from: MemberInfo, frames: readonly Uint8Array[]): void {
-    if (this.over) return
     const { problem, headers } = content
     const size = sizeOf(frames) + WEIGHT
     if (problem !== undefined) return this.failed(from, problem)
     if (this.feed.bytes + size > MOST_BYTES && this.feed.length > 0)
-      return this.failed(from, new EarshotError("LIMIT", `over ${MOST_BYTES} bytes of replies wait to be read`))
+      return this.failed(from, new EarshotError("LIMIT", "too many answers wait to be read"))
     this.feed.push({ data: content.data as Data, headers, from }, size)
     const { max = Infinity, stall } = this.options
     if (++this.replies >= max) return this.end()
@@ -163,7 +166,6 @@ export class Replies<Data = any> implements AsyncIterable<Reply<Data>> {
   }
 
   private failed(from: MemberInfo, error: EarshotError): void {
-    if (this.over) return
     this.failureBytes += error.message.length + WEIGHT
     const told = this.failureBytes > MOST_BYTES ? new EarshotError(error.code) : error
     this.failures.push({ from, error: told })

@@ -1,6 +1,7 @@
 // requestMany where carriers are in between: every server once, whoever asks, and what its end, a loss and a bound do.
 import t, { type Test } from "tap"
-import { seeds, type Replies, type Reply } from "../../lib/mesh/index.ts"
+import type { EarshotError } from "../../lib/errors.ts"
+import { seeds, type Discovery, type Mesh, type Replies, type Reply } from "../../lib/mesh/index.ts"
 import { Codecs } from "../../lib/mesh/codecs.ts"
 import { encodeContent } from "../../lib/mesh/content.ts"
 import type { Member } from "../../lib/mesh/member.ts"
@@ -372,4 +373,139 @@ t.test("an answer that is too large for who asked by way of a carrier is an erro
   await t.rejects(leaf.request("each", 200_000), { code: "TOO_LARGE" })
   t.equal((await leaf.request<Uint8Array>("each", 10)).length, 10)
   t.equal(left, 0)
+})
+
+t.test(
+  "what was asked ends, however it ended: left before it began, aborted or closed while it asks, without time",
+  async (t) => {
+    await using net = await testMesh<string>(["a", "b", "c"], { clock: "virtual", member: { observe: false } })
+    const { a, b, c } = net.mesh as Record<"a" | "b" | "c", Mesh>
+    let asked = 0
+    c.serve("x", () => new Promise(() => asked++), { queue: null })
+    await net.settle()
+    const { holds } = net.clock
+    const left = a.requestMany("x")
+    await left[Symbol.asyncIterator]().return!()
+    t.strictSame(await all(left), [])
+    await net.advance(10_000)
+    t.strictSame([net.clock.holds, hubOf(a).asking.idle, asked], [holds, true, 0], "left, and then read")
+    // Whoever watches has no room: an event, and what its listener does comes while the servers are being asked.
+    b.subscribe("x", () => {})
+    await net.settle()
+    net.slow("a", "b", 1000)
+    const member = hubOf(a).links.members.get(b.id)!
+    while (member.pipe!.hasRoom(1_000_000)) a.tryPublish("x", new Uint8Array(1_000_000))
+    const controller = new AbortController()
+    const off = a.on("slow", () => controller.abort(new Error("enough")))
+    await t.rejects(net.until(all(a.requestMany("x", null, { signal: controller.signal }))), { message: "enough" })
+    t.equal(hubOf(a).asking.waiting, 0, "aborted while it asks")
+    off()
+    member.slowed(false)
+    a.on("slow", () => void a.close())
+    const closing = a.requestMany("x")
+    await net.until(all(closing), 100)
+    t.strictSame(codes(closing), ["EBADF"], "closed while it asks")
+  },
+)
+
+t.test("servers are told what is left of its time, and nobody is asked when that is over", async (t) => {
+  const never: Discovery = { name: "never", start: () => new Promise(() => {}), stop: async () => {} }
+  const mesh = await member(t, { settle: 500, discovery: [never] })
+  let asked = 0
+  mesh.serve("left", (_, { remaining }) => (asked++, remaining), { queue: null })
+  const [left] = await within("the settling", all(mesh.requestMany<number>("left", null, { timeout: 3000 })))
+  t.ok(left! <= 2510, `${left} ms`)
+  let over!: (codes: unknown) => void
+  const told = new Promise((resolve) => (over = resolve))
+  mesh.serve("late", async (_, call) => {
+    await until("its end", () => call.remaining === 0)
+    over(await all(mesh.requestMany("left")).catch(({ code }: EarshotError) => code))
+  })
+  const asker = await MeshPeer.join(t, mesh, { id: "asker" })
+  asker.send(requestHead(1, 50, "late"), ...content(1, "late"))
+  t.equal(await within("it", told), "TIMEOUT")
+  t.equal(asked, 1)
+})
+
+t.test("a carrier lets go of what nobody waits for, though no CANCEL has come", async (t) => {
+  await using net = await testMesh<string>(["r1", "r2"], { clock: "virtual", member: { observe: false } })
+  const leaf = await net.join("l1", { listen: [] })
+  const carrier = carrierOf(net, "l1")!
+  const other = carrier === "r1" ? "r2" : "r1"
+  net.cut("l1", other)
+  net.mesh[other]!.serve("x", () => new Promise(() => {}), { queue: null })
+  await net.settle()
+  const { asking } = hubOf(net.mesh[carrier]!)
+  for (let i = 0; i < 3; i++) {
+    const answers = all(leaf.requestMany("x", null, { timeout: 300 }))
+    await net.advance(50)
+    net.cut("l1", carrier)
+    await net.advance(300)
+    t.strictSame(await answers, [])
+    t.equal(asking.waiting, 1)
+    net.heal("l1", carrier)
+    await net.settle()
+    await net.advance(1000)
+    t.equal(asking.waiting, 0)
+  }
+  await net.until(net.mesh[carrier]!.drain({ timeout: 5000 }))
+})
+
+t.test(
+  "a carrier keeps 64 MiB of what one asker asks, or one request; and tells the next one what is left of its time",
+  async (t) => {
+    const mesh = await member(t, { maxMessageSize: 2 ** 27 })
+    const leaf = await MeshPeer.join(t, mesh, { id: "leaf", leaf: true, features: FEATURES })
+    const one = await MeshPeer.join(t, mesh, { id: "one" }, [want("x", null, true), want("g", "g", true)])
+    const large = content(new Uint8Array(2 ** 23), "x")
+    const open = (): number => hubOf(mesh).asking.waiting
+    for (let id = 1; id <= 8; id++) leaf.send(requestHead(id, 0, undefined, undefined, true), ...large)
+    await leaf.settled()
+    t.match(repliesAt(leaf, 8), [[FAILED, { code: "BUSY" }]])
+    t.equal(open(), 7)
+    leaf.send(numbered(Kind.CANCEL, 0, 1))
+    leaf.send(requestHead(9, 0), ...large)
+    await leaf.settled()
+    t.strictSame([open(), repliesAt(leaf, 9)], [7, []])
+    for (const id of [2, 3, 4, 5, 6, 7, 9]) leaf.send(numbered(Kind.CANCEL, 0, id))
+    leaf.send(requestHead(10, 0), ...content(new Uint8Array(2 ** 26), "x"))
+    leaf.send(requestHead(11, 0), ...content(1, "x"))
+    await leaf.settled()
+    t.match(repliesAt(leaf, 11), [[FAILED, { code: "BUSY" }]])
+    t.equal(open(), 1, "one that has more is passed on alone")
+    leaf.send(numbered(Kind.CANCEL, 0, 10))
+    // The other of a group is asked later.
+    const two = await MeshPeer.join(t, mesh, { id: "two" }, [want("g", "g", true)])
+    leaf.send(requestHead(12, 5000, "g"), ...content(1, "g"))
+    let first: Frames | undefined
+    const take = (from: MeshPeer): void => {
+      const at = from.inbox.findIndex(([head]) => head![0] === Kind.REQUEST && requestOf(head!).group === "g")
+      if (at >= 0) first = from.inbox.splice(at, 1)[0]
+    }
+    await until("one is asked", () => (take(one), take(two), first !== undefined))
+    const began = performance.now()
+    await until("some time", () => performance.now() - began > 200)
+    const busy = replyOf(numberAt(first![0]!, 2), FAILED, { code: "BUSY", message: "" })
+    one.send(...busy)
+    two.send(...busy)
+    first = undefined
+    await until("the other is asked", () => (take(one), take(two), first !== undefined))
+    t.ok(numberAt(first![0]!, 6) <= 4850, `${numberAt(first![0]!, 6)} ms`)
+    // The number of what is passed on is not to be used for what is not.
+    mesh.serve("own", () => new Promise(() => {}), { queue: null })
+    leaf.send(requestHead(12, 0), ...content(1, "own"))
+    await until("the end of its link", () => leaf.ended)
+  },
+)
+
+t.test("what a failure is called has 64 characters", async (t) => {
+  const mesh = await member(t)
+  const peer = await MeshPeer.join(t, mesh, { id: "peer", features: FEATURES }, [want("x", null, true)])
+  const replies = mesh.requestMany("x")
+  const answers = all(replies)
+  const id = numberAt((await peer.next(Kind.REQUEST))[0]!, 2)
+  for (const length of [64, 65]) peer.send(...replyOf(id, PART | FAILED, { code: "C".repeat(length), message: "" }))
+  peer.send(numbered(Kind.REPLY, LAST, id))
+  t.strictSame(await within("its end", answers), [])
+  t.strictSame(codes(replies), ["REMOTE", `REMOTE ${"C".repeat(64)}`])
 })
