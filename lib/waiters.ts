@@ -15,8 +15,10 @@ export interface WaitOptions {
 export type OptionNames<Options> = { readonly [Name in keyof Required<Options>]: true }
 const JUST_SIGNAL: OptionNames<WaitOptions> = { signal: true }
 
-/** Throws EINVAL for a name of an option that `call` does not have: it would be ignored in silence. */
-export function checkNames(options: object | undefined, names: object, call: string): void {
+/** Throws EINVAL for what is no object, or has an option that `call` does not have: it would be ignored in silence. */
+export function checkNames(options: object, names: object, call: string): void {
+  if (typeof options !== "object" || (options as unknown) === null)
+    throw new EarshotError("EINVAL", `the options of ${call} are an object`)
   for (const name in options)
     if (!Object.hasOwn(names, name)) throw new EarshotError("EINVAL", `${call} has no option ${name}`)
 }
@@ -26,17 +28,18 @@ export function signalOf(
   options: WaitOptions | undefined,
   names: OptionNames<WaitOptions> = JUST_SIGNAL,
 ): AbortSignal | undefined {
+  if (!options) return undefined
   checkNames(options, names, "this call")
-  const signal = options?.signal ?? undefined
+  const signal = options.signal ?? undefined
   if (signal !== undefined && typeof signal.aborted !== "boolean")
     throw new EarshotError("EINVAL", `a signal is an AbortSignal, not ${typeof signal}`)
   return signal
 }
 
-/** A time limit of a call, in ms; below 0: none. Throws EINVAL for what is no number. */
-export function checkTimeout(timeout: number): void {
-  if (typeof timeout !== "number" || Number.isNaN(timeout))
-    throw new EarshotError("EINVAL", `a timeout is a number of milliseconds, not ${typeof timeout}`)
+/** A time of a call, in ms; a `timeout` below 0: none. Throws EINVAL for what is no number. */
+export function checkTimeout(time: number, name = "timeout"): void {
+  if (typeof time !== "number" || Number.isNaN(time))
+    throw new EarshotError("EINVAL", `${name} is a number of milliseconds, not ${typeof time}`)
 }
 
 export interface Waiter<T, R> {

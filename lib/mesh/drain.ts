@@ -3,9 +3,8 @@
  * read; only then the goodbye.
  */
 import { EarshotError } from "../errors.ts"
-import { checkTimeout } from "../waiters.ts"
 import type { Hub } from "./hub.ts"
-import { JUST_TIMEOUT, checkNames } from "./option-checks.ts"
+import { timeoutOf } from "./option-checks.ts"
 import { Kind, bare } from "./wire.ts"
 
 /** How `drain` goes about it. */
@@ -14,14 +13,9 @@ export interface DrainOptions {
   readonly timeout?: number | undefined
 }
 
-const PATIENCE = 10_000
-
 /** Resolves when `close` is done. Rejects TIMEOUT, also then, when something was left undone. Throws EINVAL. */
 export function drain(hub: Hub, options: DrainOptions, close: () => Promise<void>): Promise<void> {
-  checkNames(options, JUST_TIMEOUT, "drain")
-  const { timeout = PATIENCE } = options
-  checkTimeout(timeout)
-  return leave(hub, timeout, close)
+  return leave(hub, timeoutOf(options, "drain"), close)
 }
 
 async function leave(hub: Hub, timeout: number, close: () => Promise<void>): Promise<void> {

@@ -15,14 +15,14 @@ import { isGroup } from "./interest.ts"
 import { Replies, type RequestManyOptions } from "./many-requests.ts"
 import { checkMeta, readOptions, type MeshOptions } from "./options.ts"
 import { dataOf, request } from "./one-request.ts"
-import { JUST_TIMEOUT, checkNames } from "./option-checks.ts"
+import { timeoutOf } from "./option-checks.ts"
 import type { PublishOptions } from "./outgoing.ts"
 import { ready, type ReadyConditions } from "./ready.ts"
 import type { Receipt } from "./receipt.ts"
 import { checkAsked, checkPublished, checkWanted } from "./reserved.ts"
 import type { Sample, SampleOptions } from "./sample.ts"
 import { checkServeOptions, serve, type ServeHandler, type ServeOptions } from "./serving.ts"
-import { checkTimeout, signalOf } from "../waiters.ts"
+import { signalOf } from "../waiters.ts"
 import { statsOf, type MeshStats } from "./stats.ts"
 import { Subscription, type SubscribeOptions, type SubscriptionHandler } from "./subscription.ts"
 
@@ -132,9 +132,7 @@ export class Mesh {
 
   /** Resolves when all that was published before has been read by every linked member. Rejects TIMEOUT (default 10 s), EBADF when it is closed, EINVAL. */
   async flush(options: { readonly timeout?: number } = {}): Promise<void> {
-    checkNames(options, JUST_TIMEOUT, "flush")
-    const { timeout = 10_000 } = options
-    checkTimeout(timeout)
+    const timeout = timeoutOf(options, "flush")
     await this.hub.whenSettled
     await this.hub.confirmed(timeout)
   }

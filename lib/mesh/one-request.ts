@@ -1,7 +1,7 @@
 /** One `request`, over as many attempts as it takes. */
 import type { Timer } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
-import { signalOf } from "../waiters.ts"
+import { checkTimeout, signalOf } from "../waiters.ts"
 import { DEFAULT_TIMEOUT, type Asking, type Pending, type RequestCallOptions, type Server } from "./asking.ts"
 import { encodeContent, type Content } from "./content.ts"
 import type { Context } from "./context.ts"
@@ -82,8 +82,7 @@ export function request(
 ): Promise<Answer> {
   if (options !== DEFAULTS) checkNames(options, NAMES, "request")
   const { wait = 0, to = "" } = options
-  if (typeof wait !== "number" || Number.isNaN(wait))
-    throw new EarshotError("EINVAL", "wait is a number of milliseconds")
+  checkTimeout(wait, "wait")
   if (typeof to !== "string") throw new EarshotError("EINVAL", "to is the id of a member")
   const asked = question(context, subject, data, options, call)
   context.asking.count("asked")
@@ -144,10 +143,26 @@ class OneRequest {
     if (timeout === 0) return this.fail(new EarshotError("TIMEOUT", "the asker's time is over"))
     if (signals.some(({ aborted }) => aborted)) return this.abort()
     if (context.closed) return this.fail(new EarshotError("EBADF", "the mesh is closed"))
-    if (!context.settled) return this.hope(() => context.settled)
+    if (!this.mayGo()) return this.hope(() => this.mayGo())
     if (!this.copied && this.options.to === undefined) asking.copy(subject, frames)
     this.copied = true
     this.attempt()
+  }
+
+  /**
+   * The mesh has settled, or it need not wait for that: another member answers it, and it overtakes nothing that was published
+   * before. What we serve ourselves does not count, or whoever begins would take all of its own work.
+   */
+  private mayGo(): boolean {
+    const { settled, outgoing } = this.context
+    return (
+      settled ||
+      (outgoing.held === 0 && this.servers().some((server) => server.party !== undefined && available(server)))
+    )
+  }
+
+  private servers(): Server[] {
+    return this.asking.servers(this.context.routes.of(this.question.subject), this.options.to)
   }
 
   private readonly abort = (): void => this.fail(this.question.signals.find(({ aborted }) => aborted)!.reason)
@@ -155,10 +170,9 @@ class OneRequest {
   private attempt(): void {
     const { context, asking, options } = this
     const { subject, frames } = this.question
-    const servers = asking.servers(context.routes.of(subject), options.to)
     const server = choose(
       context,
-      servers.filter(({ party }) => !this.refused.has(party)),
+      this.servers().filter(({ party }) => !this.refused.has(party)),
     )
     if (server === undefined) return this.nobody()
     const remaining = Math.max(1, this.deadline - context.clock.now())
@@ -179,14 +193,16 @@ class OneRequest {
 
   /** Nobody is there, or everybody has refused. */
   private nobody(): void {
-    const { lastError, options, context, asking } = this
-    const { subject } = this.question
-    if (lastError?.code === "BUSY") return this.fail(lastError)
-    const { wait = 0 } = options
-    if (wait <= 0) return this.give()
-    this.waitTimer ??= context.clock.timeout(() => this.give(), wait)
+    const { lastError, options, context } = this
+    const { settled } = context
+    if (settled) {
+      if (lastError?.code === "BUSY") return this.fail(lastError)
+      const { wait = 0 } = options
+      if (wait <= 0) return this.give()
+      this.waitTimer ??= context.clock.timeout(() => this.give(), wait)
+    }
     this.refused.clear()
-    this.hope(() => asking.servers(context.routes.of(subject), options.to).some(available))
+    this.hope(() => (settled ? this.servers().some(available) : context.settled))
   }
 
   private give(): void {

@@ -1,20 +1,20 @@
 /** Checks of options: no name but those there are, since any other is a mistake that would be ignored in silence; and values. */
 import { EarshotError } from "../errors.ts"
-import { checkNames as check, type OptionNames } from "../waiters.ts"
+import { checkNames, checkTimeout, type OptionNames } from "../waiters.ts"
+
+export { checkNames }
 
 /** All names that these options have: the compiler sees to it that none is missing. */
 export function namesOf<Options>(names: OptionNames<Options>): object {
   return names
 }
 
-/** Of calls that take no more than that. */
-export const JUST_TIMEOUT: object = namesOf<{ timeout?: number }>({ timeout: true })
-
-/** Throws EINVAL for what is no object, or has another name. `call`: whose options they are, for people. */
-export function checkNames(options: object, names: object, call: string): void {
-  if (typeof options !== "object" || (options as unknown) === null)
-    throw new EarshotError("EINVAL", `the options of ${call} are an object`)
-  check(options, names, call)
+/** Of a call that has no other option, in ms. Default 10,000. Throws EINVAL. */
+export function timeoutOf(options: { readonly timeout?: number | undefined }, call: string): number {
+  checkNames(options, { timeout: true }, call)
+  const { timeout = 10_000 } = options
+  checkTimeout(timeout)
+  return timeout
 }
 
 /** Throws EINVAL for anything but a whole number from `least` on, or Infinity. */

@@ -6,7 +6,7 @@ import type { Discovery, PayloadCodec, Platform, LogLevel } from "./contract.ts"
 import { LEAST_MAX } from "./batches.ts"
 import { ENDPOINT } from "./introduction.ts"
 import { msgpack } from "./msgpack.ts"
-import { whole } from "./option-checks.ts"
+import { checkNames, namesOf, whole } from "./option-checks.ts"
 
 /** The options of `Mesh.join`. Every one has a default. */
 export interface MeshOptions {
@@ -88,11 +88,27 @@ export interface MeshSettings {
 }
 
 const MiB = 1024 * 1024
-const KNOWN: ReadonlySet<string> = new Set(
-  "name network open listen advertise discovery meta state maxLinks maxLeaves settle codec codecs replay context observe maxMessageSize busyPoll clock".split(
-    " ",
-  ),
-)
+const KNOWN = namesOf<MeshOptions>({
+  name: true,
+  network: true,
+  open: true,
+  listen: true,
+  advertise: true,
+  discovery: true,
+  meta: true,
+  state: true,
+  maxLinks: true,
+  maxLeaves: true,
+  settle: true,
+  codec: true,
+  codecs: true,
+  replay: true,
+  context: true,
+  observe: true,
+  maxMessageSize: true,
+  busyPoll: true,
+  clock: true,
+})
 /** Of a later version: saying nothing would be taken for protection. */
 const LATER: ReadonlySet<string> = new Set(
   "secret identity allow auth authenticate permissions will signals keep".split(" "),
@@ -100,12 +116,9 @@ const LATER: ReadonlySet<string> = new Set(
 
 /** Throws EINVAL for what can never work. */
 export function readOptions(options: MeshOptions, platform: Platform): MeshSettings {
-  if (typeof options !== "object" || (options as unknown) === null)
-    throw new EarshotError("EINVAL", `options are an object, not ${typeof options}`)
-  for (const name of Object.keys(options)) {
+  for (const name in options)
     if (LATER.has(name)) throw new EarshotError("EINVAL", `${name} is not there yet: this version has no such option`)
-    if (!KNOWN.has(name)) throw new EarshotError("EINVAL", `a mesh has no option ${name}`)
-  }
+  checkNames(options, KNOWN, "a mesh")
   const given = platform.environment()
   const name = options.name ?? given.name
   const network = options.network ?? given.network ?? "default"

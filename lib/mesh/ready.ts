@@ -32,7 +32,6 @@ export function ready(hub: Hub, conditions: Conditions): Promise<void> {
   const met = (): boolean => {
     const members = count()
     if (members === 0 && subject === undefined) return hub.settled
-    if (hub.links.linkedCount < members) return false
     let known = 0
     for (const member of hub.links.linked) if (member.known) known++
     return known >= members && (subject === undefined || isTaken(hub.routes.of(subject)))

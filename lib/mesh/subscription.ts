@@ -5,11 +5,10 @@
 import type { Clock } from "../clock.ts"
 import { EarshotError } from "../errors.ts"
 import { Ring } from "../ring.ts"
-import { checkTimeout } from "../waiters.ts"
 import type { MeshDropReason } from "./events.ts"
 import type { Interest } from "./interest.ts"
 import type { MeshMessage } from "./message.ts"
-import { JUST_TIMEOUT, checkNames, namesOf, whole } from "./option-checks.ts"
+import { checkNames, namesOf, timeoutOf, whole } from "./option-checks.ts"
 
 /** How a subscription takes what comes. */
 export interface SubscribeOptions {
@@ -161,10 +160,7 @@ export class Subscription<Data = any> implements AsyncIterable<MeshMessage<Data>
 
   /** Resolves when every linked member has confirmed this interest. Rejects TIMEOUT after `timeout` ms (default 10 s), EBADF when the mesh is closed. Throws EINVAL. */
   ready(options: { readonly timeout?: number } = {}): Promise<void> {
-    checkNames(options, JUST_TIMEOUT, "ready")
-    const { timeout = 10_000 } = options
-    checkTimeout(timeout)
-    return this.owner.confirmed(timeout)
+    return this.owner.confirmed(timeoutOf(options, "ready"))
   }
 
   /** Ends it now; what waits is dropped and counted. Idempotent. */

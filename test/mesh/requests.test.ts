@@ -13,9 +13,11 @@ async function all<Data>(replies: AsyncIterable<Reply<Data>>): Promise<Record<st
   return found
 }
 
+const networkOf = (t: Test): string => `requests-${process.pid}-${t.name}`.slice(0, 200)
+
 /** Members over loopback, with all that the platform has; each knows the first. */
 async function members(t: Test, names: readonly string[], options: MeshOptions = {}): Promise<Mesh[]> {
-  const network = `requests-${process.pid}-${t.name}`.slice(0, 200)
+  const network = networkOf(t)
   const list: Mesh[] = []
   for (const name of names) {
     const [first] = list
@@ -29,6 +31,59 @@ async function members(t: Test, names: readonly string[], options: MeshOptions =
 
 const hang = (_data: unknown, { signal }: Call): Promise<never> =>
   new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)))
+
+/** Joins a member's mesh with a discovery whose first round does not end: it settles after `settle` ms, and not before. */
+async function unsettled(t: Test, other: Mesh, settle: number): Promise<Mesh> {
+  const slow = { name: "slow", start: () => new Promise<void>(() => {}), stop: async () => {} }
+  const network = networkOf(t)
+  const discovery = [seeds(other.endpoints[0]!), slow]
+  const mesh = await Mesh.join({ listen: ["tcp://127.0.0.1:0"], network, discovery, settle, name: "unsettled" })
+  t.teardown(() => mesh.close())
+  return mesh
+}
+const settles = (mesh: Mesh): boolean => mesh.health().reasons.includes("settling")
+
+t.test("before the mesh has settled a request goes to who is there, and overtakes no publish", async (t) => {
+  const [server] = await members(t, ["server"])
+  const got: unknown[] = []
+  server!.subscribe("set", ({ data }) => void got.push(data))
+  server!.serve("get", () => [...got])
+  const mesh = await unsettled(t, server!, 60_000)
+  t.strictSame(await within("asked before anybody was there", mesh.request("get")), [])
+  await mesh.ready({ subject: "get" })
+  t.strictSame(await within("asked after ready", mesh.request("get", null, { to: server!.id })), [])
+  t.ok(settles(mesh), "these were not waited for")
+
+  const soon = await unsettled(t, server!, 1500)
+  await soon.ready({ subject: "get" })
+  void soon.publish("set", 1)
+  const answer = soon.request("get")
+  t.ok(settles(soon))
+  t.strictSame(await within("what waits behind a publish", answer), [1])
+})
+
+t.test(
+  "before the mesh has settled a request waits where only its own member answers, or who answers is full",
+  async (t) => {
+    const [server, filler] = await members(t, ["server", "filler"])
+    server!.serve("full", hang, { concurrency: 1, queueSize: 1 })
+    await filler!.ready({ subject: "full" })
+    for (let n = 0; n < 2; n++) void outcome(filler!.request("full"))
+    const more = async (): Promise<string> => outcome(filler!.request("full", null, { timeout: 100 }))
+    for (let n = 0; n < 50 && (await more()) !== "BUSY"; n++);
+
+    const mesh = await unsettled(t, server!, 1500)
+    mesh.serve("own", () => "own")
+    const own = mesh.request("own").then((data) => [data, settles(mesh)])
+    await mesh.ready({ subject: "full" })
+    const full = outcome(mesh.request("full")).then((code) => [code, settles(mesh)])
+    t.ok(settles(mesh))
+    t.strictSame(await Promise.all([own, full]), [
+      ["own", false],
+      ["BUSY", false],
+    ])
+  },
+)
 
 t.test("requestMany: one of each group, every server that is in none, and the loop ends", async (t) => {
   await using net = await testMesh(["asker", "a", "b", "c"])
