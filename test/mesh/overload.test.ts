@@ -52,8 +52,8 @@ class Remote {
 const PATIENCE = 30_000
 
 /** What the function gives, once that is something. */
-async function until<T>(what: string, look: () => T | undefined | false): Promise<T> {
-  const end = performance.now() + PATIENCE
+async function until<T>(what: string, look: () => T | undefined | false, patience = PATIENCE): Promise<T> {
+  const end = performance.now() + patience
   for (;;) {
     const found = look()
     if (found !== undefined && found !== false) return found
@@ -484,24 +484,32 @@ t.test("what waits beyond its deadline never reaches the handler, and is counted
   t.strictSame([hubOf(a).asking.waiting, hubOf(b).answering.size], [0, 0])
 })
 
-t.test("fifty members in four processes that know one seed only are all linked", { timeout: 60_000 }, async (t) => {
+t.test("fifty members in four processes that know one seed only are all linked", { timeout: 120_000 }, async (t) => {
   const network = "crowd"
   const TOTAL = 50
+  // It is 8 s of work for the processor, of which others may leave us little: what is bounded closely is the work.
+  const LONG = 90_000
   const mesh = await member(t, { network, name: "seed" })
   const began = performance.now()
   const crowds = [17, 16, 16].map(
     (count, i) =>
-      new Remote(t, mesh.endpoints[0]!, "crowd", { name: `crowd ${i}`, count, total: TOTAL, join: { network } }),
+      new Remote(t, mesh.endpoints[0]!, "crowd", {
+        name: `crowd ${i}`,
+        count,
+        total: TOTAL,
+        patience: LONG,
+        join: { network },
+      }),
   )
-  await mesh.ready({ members: TOTAL - 1, timeout: PATIENCE })
-  await until("the last links", () => crowds.every(({ heard }) => heard.some((each) => "complete" in each)))
+  await mesh.ready({ members: TOTAL - 1, timeout: LONG })
+  await until("the last links", () => crowds.every(({ heard }) => heard.some((each) => "complete" in each)), LONG)
   const took = performance.now() - began
   const cpu = crowds.map(({ heard }) => {
     const { user, system } = heard.find((each) => "complete" in each)!["complete"]
     return Math.round((user + system) / 1000)
   })
   t.comment(`all linked ${Math.round(took)} ms after the first start; CPU ${cpu.join(", ")} ms`)
-  t.ok(took < 25_000, `${Math.round(took)} ms`)
+  t.ok(Math.max(...cpu) < 5000, `CPU ${cpu.join(", ")} ms`)
   t.equal(mesh.members.size, TOTAL - 1)
 })
 

@@ -39,7 +39,7 @@ const roles = {
   },
 
   /** So many more members, each told of the seed only; says when all of them are linked with `total - 1` others. */
-  async crowd({ count, total }) {
+  async crowd({ count, total, patience }) {
     const more = Array.from({ length: count - 1 }, (_, i) =>
       Mesh.join({
         name: `${name} ${i}`,
@@ -50,7 +50,7 @@ const roles = {
       }),
     )
     const all = [mesh, ...(await Promise.all(more))]
-    await Promise.all(all.map((each) => each.ready({ members: total - 1, timeout: 60_000 })))
+    await Promise.all(all.map((each) => each.ready({ members: total - 1, timeout: patience })))
     say({ complete: process.cpuUsage() })
   },
 
