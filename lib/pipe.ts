@@ -11,7 +11,6 @@ import { EarshotError } from "./errors.ts"
 import type { DropTallies, Losses } from "./losses.ts"
 import type { Settings } from "./options.ts"
 import { Ring } from "./ring.ts"
-import { decodeMetadata } from "./wire/metadata.ts"
 import type { Session, SessionOwner } from "./wire/session.ts"
 
 /** What a pipe needs of its socket. */
@@ -76,7 +75,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   stopped = false
   /** The pattern wants nothing read from it. */
   private held = false
-  private announced = EMPTY
+  private announced: Session["announced"]
 
   private readonly host: PipeHost
   private readonly queue = new Ring<Message>()
@@ -117,7 +116,7 @@ export class Pipe implements Peer, PeerInfo, SessionOwner {
   }
 
   get metadata(): Metadata {
-    return decodeMetadata(this.announced)
+    return this.announced?.all ?? new Map()
   }
 
   send(message: Message): boolean {

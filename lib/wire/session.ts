@@ -4,16 +4,17 @@
  * ends, or earlier when a slab is full. It takes messages only while the link does (`writable`).
  */
 import { EMPTY } from "../bytes.ts"
-import type { Clock, Timer } from "../clock.ts"
+import type { Timer } from "../clock.ts"
 import type { Codec, Greeting, Link, LinkSink, Message, SocketType } from "../contract.ts"
 import { EarshotError, wrap } from "../errors.ts"
 import { Beat } from "./beat.ts"
 import type { DecoderLimits } from "./decoder.ts"
 import { Handshake, type HandshakeOptions, type Introduction } from "./handshake.ts"
-import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
-import { encodeMetadata } from "./metadata.ts"
+import { Heartbeat } from "./heartbeat.ts"
+import { PackedMetadata } from "./metadata.ts"
 import { refusal, refusalBody, UNAUTHORIZED } from "./null.ts"
 import { pingBody, Probes } from "./probes.ts"
+import type { SessionOptions, SessionOwner } from "./session-owner.ts"
 import { Unconfirmed } from "./unconfirmed.ts"
 import { ZmtpCodec } from "./zmtp.ts"
 import { ZwsCodec } from "./zws.ts"
@@ -21,31 +22,8 @@ import { ZwsCodec } from "./zws.ts"
 export { announce, MAX_TOKEN } from "./announcement.ts"
 export type { Introduction, Judge } from "./handshake.ts"
 export type { HeartbeatOptions } from "./heartbeat.ts"
+export type { SessionOptions, SessionOwner } from "./session-owner.ts"
 export { UNAUTHORIZED } from "./null.ts"
-
-export interface SessionOptions {
-  readonly clock: Clock
-  readonly maxMessageSize: number
-  readonly maxMessageParts: number
-  /** ms from the link's beginning to the end of the handshake. */
-  readonly handshakeInterval: number
-  /** Bytes have come or gone. */
-  readonly active?: (() => void) | undefined
-  /** Flush at once when so many messages wait for the turn to end. */
-  readonly batch: number
-  /** `earshot`: the peer showed our property, so that it answers PINGs whatever it is doing. */
-  heartbeat(earshot: boolean): HeartbeatOptions
-}
-
-/** Who a session tells. `onClose` comes once and last, whether or not there was a handshake. */
-export interface SessionOwner {
-  onReady(session: Session): void
-  onMessage(message: Message, size: number): void
-  onCommand(name: string, body: Uint8Array): void
-  /** Messages are taken again. */
-  onDrain(): void
-  onClose(session: Session, error?: EarshotError): void
-}
 
 /** Commands that pile up behind a link that takes nothing: more than this and PINGs are no longer answered. */
 const COMMAND_BACKLOG = 65_536
@@ -66,8 +44,8 @@ export class Session implements LinkSink {
   writable = false
   type: SocketType | undefined
   routingId: Uint8Array = EMPTY
-  /** What the peer announced, but for its token, as it travels. */
-  announced: Uint8Array = EMPTY
+  /** What the peer announced, but for its token. */
+  announced: PackedMetadata | undefined
   userId: string | undefined
   /** The peer is an Earshot socket. */
   earshot: boolean = false
@@ -310,7 +288,7 @@ export class Session implements LinkSink {
   passed(peer: Introduction): void {
     if (this.state !== "handshake") return
     const { options, link } = this
-    this.announced = encodeMetadata(peer.metadata)
+    this.announced = new PackedMetadata(peer.metadata)
     this.type = peer.type
     this.routingId = peer.routingId
     this.userId = peer.userId ?? link.identity?.userId

@@ -2,7 +2,6 @@
 import t from "tap"
 import type { Message, Metadata, SocketType } from "../../lib/contract.ts"
 import type { EarshotError } from "../../lib/errors.ts"
-import { decodeMetadata } from "../../lib/wire/metadata.ts"
 import { Session, type HeartbeatOptions, type SessionOptions } from "../../lib/wire/session.ts"
 import { bytes, command, frame, greeting, hexOf, metadata, pattern, ready, wire } from "../support/bytes.ts"
 import { ScriptLink } from "../support/script-link.ts"
@@ -112,7 +111,7 @@ t.test("the whole handshake and the first messages may come in one chunk, or byt
     t.strictSame(messages, [["61"], ["62", "63"]])
     t.equal(session.type, "PUSH")
     t.equal(String(session.routingId), "bob")
-    t.equal(String(decodeMetadata(session.announced).get("X-Custom")), "y")
+    t.equal(String(session.announced?.all.get("X-Custom")), "y")
     t.equal(session.earshot, false)
     t.equal(session.peerMax, Infinity)
     link.take()
