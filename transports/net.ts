@@ -16,9 +16,9 @@ import { Reader } from "./reading.ts"
  * receiver that takes 5 ms for 2 KB no timer ran for 20 s, no other socket was read, and nothing that was said left. Measured: with
  * 10 ms a fast receiver loses a tenth of its throughput, with 40 nothing.
  */
-const SHARE = 40
+export const SHARE = 40
 /** Bytes of a chunk of a flow that goes on. */
-const FLOW = 16_384
+export const FLOW = 16_384
 
 export class NetLink extends SocketLink {
   readonly protocol = "zmtp"

@@ -1,7 +1,10 @@
 import t from "tap"
+import { systemClock } from "../../lib/clock.ts"
 import { webSockets } from "../../transports/ws.ts"
 import { transportConformance } from "../conformance/transport.ts"
 import { CERTIFICATE, KEY } from "../support/certificate.ts"
+import { Bench } from "./bench.ts"
+import { turns } from "./recorder.ts"
 
 transportConformance(t, {
   name: "ws",
@@ -23,4 +26,31 @@ transportConformance(t, {
   skips: {
     "a write that says wait is followed by one onDrain": "node:tls takes nothing at once, so every write has to wait",
   },
+})
+
+t.test("who is slow with what comes shares the process: soon others have their turn", async (t) => {
+  const made = new Bench(webSockets("ws"))
+  systemClock.hold()
+  t.teardown(async () => {
+    await made.dispose()
+    systemClock.release()
+  })
+  const { address } = await made.listen("127.0.0.1:*")
+  const [near, far] = await made.pair(address)
+  const SIZE = 8 * 1024 * 1024
+  far.sink.onChunk = () => {
+    const end = performance.now() + 20
+    while (performance.now() < end);
+  }
+  // Much of it is there before the first read.
+  far.link.pause()
+  for (let sent = 0; sent < SIZE; sent += 65_536) near.link.write([new Uint8Array(65_536)])
+  far.link.resume()
+  let [most, before] = [0, 0]
+  while (before < SIZE) {
+    await turns(1)
+    most = Math.max(most, far.sink.bytes - before)
+    before = far.sink.bytes
+  }
+  t.ok(most <= 327_680, `at most ${most} bytes in one turn`)
 })

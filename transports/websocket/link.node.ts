@@ -9,6 +9,7 @@ import type { Clock } from "../../lib/clock.ts"
 import type { Link } from "../../lib/contract.ts"
 import { EarshotError } from "../../lib/errors.ts"
 import { SocketLink } from "../link.node.ts"
+import { FLOW, SHARE } from "../net.ts"
 import type { Wire } from "./library.node.ts"
 import { plain } from "./plain.ts"
 
@@ -40,6 +41,11 @@ export abstract class WireLink extends SocketLink {
   readonly identity: Link["identity"]
   private readonly wire: Wire
   private readonly limit: number
+  /** Of this turn, once it has brought much: as over bare TCP (../net.ts). */
+  private shareEnds: number | undefined
+  /** It has had its share, and reads on in the next turn. */
+  private resting = false
+  private flowing = true
 
   constructor({ wire, socket, remote, host, secure, identity, clock, limit, early }: Joint) {
     super(socket, remote, host, clock)
@@ -54,7 +60,10 @@ export abstract class WireLink extends SocketLink {
     wire.on("pong", () => this.onSign())
     wire.on("error", (error) => this.onViolation(error))
     // Behind npm ws's own: a message that takes long to come is life long before it is complete.
-    socket.on("data", () => this.onSign())
+    socket.on("data", (chunk: Uint8Array) => {
+      this.onSign()
+      if (chunk.length >= FLOW) this.share()
+    })
     // Later than the socket's own: when all that was read has been told.
     wire.on("close", () => this.onGone())
     socket.on("end", () => this.onPeerEnd())
@@ -90,9 +99,30 @@ export abstract class WireLink extends SocketLink {
   }
 
   protected flow(on: boolean): void {
+    this.flowing = on
+    if (on && this.resting) return
     read(this.socket, on)
     if (on) this.wire.resume()
     else this.wire.pause()
+  }
+
+  /** A chunk of a flow that goes on has been taken, with all the messages that it completed. */
+  private share(): void {
+    const { clock } = this
+    if (this.shareEnds === undefined) {
+      this.shareEnds = clock.now() + SHARE
+      clock.immediate(this.nextTurn)
+    } else if (clock.now() >= this.shareEnds && !this.resting) {
+      this.resting = true
+      this.wire.pause()
+    }
+  }
+
+  private readonly nextTurn = (): void => {
+    this.shareEnds = undefined
+    if (!this.resting) return
+    this.resting = false
+    if (this.flowing) this.flow(true)
   }
 
   protected finish(): void {
