@@ -176,7 +176,7 @@ class OneRequest {
     )
     if (server === undefined) return this.nobody()
     const remaining = Math.max(1, this.deadline - context.clock.now())
-    this.pending = asking.ask(server, subject, frames, remaining, options.idempotent === true, {
+    const pending = asking.ask(server, subject, frames, remaining, options.idempotent === true, {
       resolve: (content, from) => {
         asking.count("answered")
         this.end(() => this.resolve({ content, from }))
@@ -189,6 +189,9 @@ class OneRequest {
         if (!this.over) this.attempt()
       },
     })
+    this.pending = pending
+    // A listener to what asking did may have ended it.
+    if (this.over && pending !== undefined) asking.takeBack(pending)
   }
 
   /** Nobody is there, or everybody has refused. */
