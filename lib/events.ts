@@ -146,8 +146,11 @@ export class Events<Table extends object = SocketEvents> {
   /** A listener to what never comes, or that can't be called, would be a mistake of which nobody hears, or only later. */
   private check(name: string, listener: unknown): void {
     const { names } = this
-    if (!Object.hasOwn(names, name))
-      throw new EarshotError("EINVAL", `no event ${name}; there are ${Object.keys(names).join(", ")}`)
+    if (typeof name !== "string" || !Object.hasOwn(names, name))
+      throw new EarshotError(
+        "EINVAL",
+        `no event ${typeof name === "string" ? name : typeof name}; there are ${Object.keys(names).join(", ")}`,
+      )
     if (typeof listener !== "function")
       throw new EarshotError("EINVAL", `a listener is a function, not ${typeof listener}`)
   }

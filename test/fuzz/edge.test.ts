@@ -436,7 +436,7 @@ t.test("listeners and handlers of any type", async (t) => {
     const set = await outcome(() => (pull.onmessage = value as never))
     t.equal(set, fits || value === undefined ? "ok" : "EINVAL", `onmessage = ${name(value)}`)
     pull.onmessage = undefined
-    t.match(await outcome(() => pull.events.on(value as never, () => {})), /^(ok|EINVAL)$/, `on(${name(value)}, …)`)
+    t.equal(await outcome(() => pull.events.on(value as never, () => {})), "EINVAL", `on(${name(value)}, …)`)
   }
   await pull.close()
 })
