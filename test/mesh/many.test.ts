@@ -465,16 +465,22 @@ t.test(
     const one = await MeshPeer.join(t, mesh, { id: "one" }, [want("x", null, true), want("g", "g", true)])
     const large = content(new Uint8Array(2 ** 23), "x")
     const open = (): number => hubOf(mesh).asking.waiting
-    for (let id = 1; id <= 8; id++) leaf.send(requestHead(id, 0, undefined, undefined, true), ...large)
+    for (let id = 1; id <= 8; id++) {
+      leaf.send(requestHead(id, 0, undefined, undefined, true), ...large)
+      // One after the other: the link to who answers has its own bound.
+      if (id < 8) await one.next(Kind.REQUEST)
+    }
     await leaf.settled()
     t.match(repliesAt(leaf, 8), [[FAILED, { code: "BUSY" }]])
     t.equal(open(), 7)
     leaf.send(numbered(Kind.CANCEL, 0, 1))
     leaf.send(requestHead(9, 0), ...large)
+    await one.next(Kind.REQUEST)
     await leaf.settled()
     t.strictSame([open(), repliesAt(leaf, 9)], [7, []])
     for (const id of [2, 3, 4, 5, 6, 7, 9]) leaf.send(numbered(Kind.CANCEL, 0, id))
     leaf.send(requestHead(10, 0), ...content(new Uint8Array(2 ** 26), "x"))
+    await one.next(Kind.REQUEST)
     leaf.send(requestHead(11, 0), ...content(1, "x"))
     await leaf.settled()
     t.match(repliesAt(leaf, 11), [[FAILED, { code: "BUSY" }]])
