@@ -52,5 +52,6 @@ t.test("who is slow with what comes shares the process: soon others have their t
     most = Math.max(most, far.sink.bytes - before)
     before = far.sink.bytes
   }
-  t.ok(most <= 327_680, `at most ${most} bytes in one turn`)
+  // Without its share it is 2 MiB on Node. A paused socket of Bun reads on a little: 512 KiB there, 192 on Node.
+  t.ok(most <= 786_432, `at most ${most} bytes in one turn`)
 })
