@@ -39,7 +39,7 @@ export interface Reply<Data = any> {
   readonly data: Data
   /** Names and values that came with it. */
   readonly headers: Headers
-  /** Who answered. */
+  /** Who answered; for whoever is behind a carrier, that carrier. */
   readonly from: MemberInfo
 }
 
